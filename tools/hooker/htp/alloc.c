@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory of an association: the caller's allocator with a size in front, so
+ * that what is in use can be told and bounded.
+ */
+#include "private.h"
+
+struct mem_hdr {
+	_Alignas(max_align_t) size_t size;
+};
+
+void *htp_alloc(struct htp_assoc *a, size_t size)
+{
+	struct mem_hdr *hdr = a->config.alloc(a->config.priv, sizeof(*hdr) + size);
+
+	if (!hdr)
+		return NULL;
+	hdr->size = sizeof(*hdr) + size;
+	a->memory += hdr->size;
+	return hdr + 1;
+}
+
+void *htp_zalloc(struct htp_assoc *a, size_t size)
+{
+	void *ptr = htp_alloc(a, size);
+
+	if (ptr)
+		memset(ptr, 0, size);
+	return ptr;
+}
+
+void htp_free(struct htp_assoc *a, void *ptr)
+{
+	struct mem_hdr *hdr;
+
+	if (!ptr)
+		return;
+	hdr = (struct mem_hdr *)ptr - 1;
+	a->memory -= hdr->size;
+	a->config.free(a->config.priv, hdr);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * HTP, the transport core: an association between two daemons and the streams
+ * in it. Sans-I/O: the caller feeds received datagrams and the time, sends what
+ * htp_assoc_tx() writes, and calls htp_assoc_expire() at the deadline. There
+ * are no sockets, no clocks, no threads and no globals here, so the same code
+ * runs in the daemon, in the simulator and under a fuzzer.
+ *
+ * The loop never varies: feed htp_assoc_rx(); take events with
+ * htp_assoc_event() and read, write or release streams; call htp_assoc_tx()
+ * until it returns 0; arm one timer from htp_assoc_deadline().
+ *
+ * Time is in nanoseconds of any monotonic clock and never runs backwards
+ * (a value older than the newest one seen is taken as the newest).
+ * All functions of one association belong to one thread.
+ */
+#ifndef HTP_H
+#define HTP_H
+
+#include <sys/uio.h>
+#include "wire.h"
+
+#define HTP_NEVER	(~0ULL)
+
+struct htp_assoc;
+struct htp_stream;
+struct htp_cc_ops;
+
+/**
+ * struct htp_config - what an association is created with; copied
+ * @peer_id:		destination id of datagrams to the peer
+ * @initiator:		this side sent HELLO; its streams are even, the peer's odd
+ *			(initiator 2, 4, ...; responder 1, 3, ...; 0 is no stream)
+ * @max_datagram:	largest datagram to write, proven by the handshake
+ * @cc:			congestion controller; NULL is htp_cc_cubic
+ * @initial_rtt_ns:	round trip of the handshake; 0: unknown, 333 ms is used
+ * @stream_window:	receive window of each stream, bytes
+ * @window:		receive window of all streams together, bytes
+ * @stream_buffer:	unacknowledged and unsent bytes kept for each stream
+ * @peer_window:	the peer's @window, from its HELLO
+ * @peer_stream_window:	the peer's @stream_window
+ * @max_streams:	streams at once that the peer may have open
+ * @idle_timeout_ns:	no stream open for so long: the association ends; 0: never
+ * @keepalive_ns:	streams open and nothing received for so long: PING
+ * @dead_ns:		streams open or data unacknowledged and nothing received for so long,
+ *			although asked: the association ends with HTP_CODE_TIMEOUT
+ * @alloc:		malloc/free pair for all memory of the association; zeroed
+ *			memory is not expected from it. NULL members: libc
+ * @priv:		argument of @alloc functions
+ */
+struct htp_config {
+	__u64				peer_id;
+	bool				initiator;
+	__u32				max_datagram;
+	const struct htp_cc_ops		*cc;
+	__u64				initial_rtt_ns;
+	__u32				stream_window;
+	__u32				window;
+	__u32				stream_buffer;
+	__u32				peer_window;
+	__u32				peer_stream_window;
+	__u32				max_streams;
+	__u64				idle_timeout_ns;
+	__u64				keepalive_ns;
+	__u64				dead_ns;
+	void				*(*alloc)(void *priv, size_t size);
+	void				(*free)(void *priv, void *ptr);
+	void				*priv;
+};
+
+/**
+ * struct htp_stats - counters and gauges of an association
+ */
+struct htp_stats {
+	__u64	tx_datagrams, tx_bytes, rx_datagrams, rx_bytes;
+	__u64	tx_payload_bytes;	/* stream bytes, repeated ones too */
+	__u64	retransmitted_bytes;
+	__u64	lost_packets, spurious_losses, ptos;
+	__u64	rx_duplicates, rx_malformed;
+	__u64	srtt_ns, rttvar_ns, min_rtt_ns;
+	__u64	cwnd_bytes, in_flight_bytes, pacing_bytes_per_sec;
+	__u64	congestion_events;
+	__u64	memory_bytes;		/* allocated now, bookkeeping included */
+	__u32	nr_streams;
+};
+
+/* What htp_assoc_event() tells of a stream; several bits may be set */
+enum htp_event {
+	HTP_EV_OPENED	= 1 << 0,	/* the peer opened it: accept it or reset it */
+	HTP_EV_ACCEPTED	= 1 << 1,	/* the peer accepted ours */
+	HTP_EV_READABLE	= 1 << 2,	/* bytes, or the end, can be read */
+	HTP_EV_WRITABLE	= 1 << 3,	/* a full send buffer has room again (a quarter at least) */
+	HTP_EV_RESET	= 1 << 4,	/* the peer reset it, or the association ended: see htp_stream_code() */
+	HTP_EV_FINISHED	= 1 << 5,	/* all we sent, FIN included, is acknowledged, and the peer's FIN was read */
+};
+
+struct htp_assoc *htp_assoc_create(const struct htp_config *config, __u64 now_ns);
+void	htp_assoc_destroy(struct htp_assoc *a);
+
+int	htp_assoc_rx(struct htp_assoc *a, const void *pkt, size_t len, __u64 now_ns);
+ssize_t	htp_assoc_tx(struct htp_assoc *a, void *pkt, size_t cap, __u64 now_ns);
+__u64	htp_assoc_deadline(const struct htp_assoc *a);
+int	htp_assoc_expire(struct htp_assoc *a, __u64 now_ns);
+
+struct htp_stream *htp_assoc_event(struct htp_assoc *a, unsigned int *events);
+
+void	htp_assoc_close(struct htp_assoc *a, enum htp_code code);
+bool	htp_assoc_is_closed(const struct htp_assoc *a);
+enum htp_code htp_assoc_code(const struct htp_assoc *a);
+void	htp_assoc_suspect(struct htp_assoc *a, __u64 now_ns);
+void	htp_assoc_stats(const struct htp_assoc *a, struct htp_stats *stats);
+
+struct htp_stream *htp_stream_open(struct htp_assoc *a, const void *data, size_t len, void *owner);
+int	htp_stream_accept(struct htp_stream *s, void *owner);
+void	htp_stream_reset(struct htp_stream *s, enum htp_code code);
+void	htp_stream_release(struct htp_stream *s);
+
+void	*htp_stream_owner(const struct htp_stream *s);
+void	htp_stream_set_owner(struct htp_stream *s, void *owner);
+__u64	htp_stream_id(const struct htp_stream *s);
+enum htp_code htp_stream_code(const struct htp_stream *s);
+const void *htp_stream_open_data(const struct htp_stream *s, size_t *len);
+
+/*
+ * Bytes out: reserve room, fill it, commit. Bytes in: look, use, consume. Both
+ * hand out the stream's own memory, so a relay copies once, in the kernel.
+ */
+int	htp_stream_reserve(struct htp_stream *s, struct iovec *iov, int nr_iov);
+int	htp_stream_commit(struct htp_stream *s, size_t len);
+int	htp_stream_finish(struct htp_stream *s);
+int	htp_stream_peek(struct htp_stream *s, struct iovec *iov, int nr_iov);
+int	htp_stream_consume(struct htp_stream *s, size_t len);
+size_t	htp_stream_unsent(const struct htp_stream *s);
+
+/* The same with a copy, for callers that have the bytes already */
+ssize_t	htp_stream_write(struct htp_stream *s, const void *buf, size_t len);
+ssize_t	htp_stream_read(struct htp_stream *s, void *buf, size_t len);
+
+#endif /* HTP_H */

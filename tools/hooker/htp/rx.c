@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Datagrams from the peer, who may be hostile. The whole datagram is read once
+ * before anything of it is believed; then its frames are carried out. All
+ * frames can be repeated without harm, so a datagram for which memory runs out
+ * half-way is dropped unacknowledged, and the peer sends what it held again.
+ */
+#include "private.h"
+
+#define CLOSE_GAP_MAX_NS	HTP_SEC
+
+/**
+ * struct rx_packet - a datagram taken apart
+ * @pn:	       full packet number
+ * @ctl:       control part
+ * @payload:   payload part
+ * @eliciting: it asks for an ACK
+ * @closes:    it holds CLOSE
+ */
+struct rx_packet {
+	__u64			pn;
+	struct htp_reader	ctl, payload;
+	bool			eliciting, closes;
+};
+
+static int packet_read_hdr(const struct htp_assoc *a, const __u8 *pkt, size_t len,
+			   struct rx_packet *p)
+{
+	struct htp_hdr hdr;
+	int err = htp_hdr_read(pkt, len, &hdr);
+
+	if (err)
+		return err;
+	if (hdr.type != HTP_DATA)
+		return -EBADMSG;
+	memset(p, 0, sizeof(*p));
+	p->pn = htp_acks_expand(&a->acks, hdr.pn);
+	p->ctl.p = pkt + HTP_HDR_LEN;
+	p->ctl.end = p->ctl.p + hdr.ctl_len;
+	p->payload.p = p->ctl.end;
+	p->payload.end = pkt + len;
+	return 0;
+}
+
+/* 0, -EBADMSG, or -EPROTO if all was well up to a frame we don't know */
+static int packet_check_frames(struct rx_packet *p)
+{
+	struct htp_reader ctl = p->ctl, payload = p->payload;
+	struct htp_rx_frame frame;
+
+	if (!htp_reader_left(&ctl))
+		return -EBADMSG;
+	while (htp_reader_left(&ctl)) {
+		int err = htp_frame_read(&ctl, &payload, &frame);
+
+		if (err)
+			return err;
+		if (frame.type == HTP_F_CLOSE)
+			p->closes = true;
+		else if (frame.type != HTP_F_PADDING && frame.type != HTP_F_ACK)
+			p->eliciting = true;
+	}
+	return htp_reader_left(&payload) ? -EBADMSG : 0;
+}
+
+static void on_max_data(struct htp_assoc *a, __u64 limit)
+{
+	a->tx_limit = htp_max(a->tx_limit, limit);
+}
+
+static int frame_apply(struct htp_assoc *a, const struct htp_rx_frame *frame)
+{
+	switch (frame->type) {
+	case HTP_F_PADDING:
+	case HTP_F_PING:
+		return 0;
+	case HTP_F_ACK:
+		return htp_recovery_on_ack(a, &frame->ack);
+	case HTP_F_MAX_DATA:
+		on_max_data(a, frame->offset);
+		return 0;
+	case HTP_F_CLOSE:
+		htp_assoc_end(a, frame->code, false);
+		return 0;
+	case HTP_F_BLOCKED:
+		if (frame->stream)
+			break;
+		a->want_max |= frame->offset < a->rx_limit;
+		return 0;
+	}
+	return htp_stream_on_frame(a, frame);
+}
+
+static int packet_apply(struct htp_assoc *a, struct rx_packet *p)
+{
+	struct htp_rx_frame frame;
+	int err = 0;
+
+	while (!err && !a->closed && htp_reader_left(&p->ctl)) {
+		err = htp_frame_read(&p->ctl, &p->payload, &frame);
+		if (!err)
+			err = frame_apply(a, &frame);
+	}
+	return err;
+}
+
+/* After the end a peer that goes on is told again, ever more rarely; one that knows is not */
+static int rx_closed(struct htp_assoc *a, struct rx_packet *p)
+{
+	if (packet_check_frames(p) || p->closes || a->now < a->close_ns)
+		return 0;
+	if (a->close_gap_ns) {
+		a->close_due = true;
+		a->close_ns = a->now + a->close_gap_ns;
+		a->close_gap_ns = htp_min(2 * a->close_gap_ns, CLOSE_GAP_MAX_NS);
+	}
+	return 0;
+}
+
+static int rx_malformed(struct htp_assoc *a, int err)
+{
+	a->stats.rx_malformed++;
+	if (err == -EPROTO)
+		htp_assoc_end(a, HTP_CODE_PROTOCOL, true);
+	return err;
+}
+
+/**
+ * htp_assoc_rx() - a datagram came
+ * @a:      association
+ * @pkt:    datagram with this association's id as destination
+ * @len:    its length
+ * @now_ns: time
+ *
+ * Return: 0, also for a repeated datagram; -EBADMSG: malformed, ignored;
+ * -EPROTO: the peer broke the protocol, the association ended; -ENOMEM: dropped,
+ * the peer will send its content again.
+ */
+int htp_assoc_rx(struct htp_assoc *a, const void *pkt, size_t len, __u64 now_ns)
+{
+	struct rx_packet p;
+	int err;
+
+	htp_assoc_set_now(a, now_ns);
+	a->stats.rx_datagrams++;
+	a->stats.rx_bytes += len;
+	err = packet_read_hdr(a, pkt, len, &p);
+	if (err)
+		return rx_malformed(a, err);
+	if (a->closed)
+		return rx_closed(a, &p);
+	if (htp_acks_has(&a->acks, p.pn)) {
+		a->stats.rx_duplicates++;
+		return 0;
+	}
+	err = packet_check_frames(&p);
+	if (err)
+		return rx_malformed(a, err);
+
+	a->last_rx_ns = a->now;
+	a->asked_ns = HTP_NEVER;
+	a->suspect_ns = HTP_NEVER;
+	err = packet_apply(a, &p);
+	if (err == -EPROTO)
+		return rx_malformed(a, err);
+	if (!err && !a->closed)
+		htp_acks_record(a, p.pn, p.eliciting);
+	return err;
+}
