@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * What the BPF programs and the daemon share: map keys and values, ring-buffer
+ * records, counters and the TCP option. The includer brings the types
+ * (vmlinux.h in BPF, <linux/types.h> in user space). Only fixed-width members,
+ * no implicit padding, sizes asserted.
+ */
+#ifndef HOOKER_ABI_H
+#define HOOKER_ABI_H
+
+/**
+ * struct hk_flow_key - a connection seen from one of its sockets, all network byte order
+ * @laddr: local address, IPv6 or IPv4-mapped
+ * @raddr: remote address
+ * @lport: local port
+ * @rport: remote port
+ */
+struct hk_flow_key {
+	__be32	laddr[4], raddr[4];
+	__be16	lport, rport;
+};
+_Static_assert(sizeof(struct hk_flow_key) == 36, "hk_flow_key is ABI");
+
+/* The carriers of an offer, a bit each; bit order is order of preference */
+#define HK_PROTO_UDPLITE	(1 << 0)
+#define HK_PROTO_UDP		(1 << 1)
+
+/*
+ * The offer, a TCP experimental option (RFC 6994). 20 bytes fill a SYN that also
+ * carries MSS, SACK permitted, timestamps and window scale (40 in all).
+ */
+#define HK_OPT_KIND		254
+#define HK_OPT_EXID		0x484b
+#define HK_OPT_LEN		20
+#define HK_OPT_VERSION		1
+
+/* hk_option.flags */
+#define HK_OPT_F_TAKEN		0x01	/* third ACK: the client's relay took the connection over */
+
+/**
+ * struct hk_option - the option as it stands in the segment
+ * @kind:     HK_OPT_KIND
+ * @len:      HK_OPT_LEN
+ * @exid:     HK_OPT_EXID
+ * @ver_flags: version in the high nibble, HK_OPT_F_* in the low one
+ * @protos:   HK_PROTO_* offered (SYN), or usable by both (SYN-ACK)
+ * @port:     carrier port of the sender's daemon
+ * @instance: random per start of the daemon
+ * @token:    names this connection to the sender's daemon
+ */
+struct hk_option {
+	__u8	kind, len;
+	__be16	exid;
+	__u8	ver_flags, protos;
+	__be16	port;
+	__u8	instance[8];
+	__u8	token[4];
+};
+_Static_assert(sizeof(struct hk_option) == HK_OPT_LEN, "hk_option is wire format");
+
+/**
+ * struct hk_bpf_config - settings of the BPF programs, fixed when they are loaded
+ * @netns_cookie:   connections of other network namespaces are not ours
+ * @secret:	    key of the tokens
+ * @stale_ns:	    a heartbeat older than this: the daemon hangs, no offers, no gate
+ * @hold_max_ns:    a SYN-ACK is held for so long at most, counted from its first copy
+ * @app_mark:	    SO_MARK of hooked applications' sockets
+ * @relay_mark:	    SO_MARK of the daemon's own sockets and injected segments
+ * @instance:	    instance id as it goes into the option
+ * @port:	    carrier port, network byte order
+ * @protos:	    HK_PROTO_* this daemon can use
+ * @all_outgoing:   offer on every connection; else only where hk_to matches
+ * @all_incoming:   take offers on every listener; else only on ports in hk_from
+ * @pad:	    zero
+ */
+struct hk_bpf_config {
+	__u64	netns_cookie;
+	__u64	secret;
+	__u64	stale_ns;
+	__u64	hold_max_ns;
+	__u32	app_mark;
+	__u32	relay_mark;
+	__u8	instance[8];
+	__be16	port;
+	__u8	protos;
+	__u8	all_outgoing;
+	__u8	all_incoming;
+	__u8	pad[3];
+};
+_Static_assert(sizeof(struct hk_bpf_config) == 56, "hk_bpf_config is ABI");
+
+/**
+ * struct hk_live - what the daemon tells all programs while it runs; one mmapable slot
+ * @heartbeat_ns: CLOCK_MONOTONIC, at least every 100 ms
+ * @draining:	  not 0: no new offers, no new connections taken over
+ * @pad:	  zero
+ */
+struct hk_live {
+	__u64	heartbeat_ns;
+	__u32	draining;
+	__u32	pad;
+};
+_Static_assert(sizeof(struct hk_live) == 16, "hk_live is ABI");
+
+/* struct hk_verdict.state: the daemon's word on a connection */
+enum hk_verdict_state {
+	HK_VERDICT_NONE		= 0,
+	HK_VERDICT_TAKEN	= 1,	/* the redirection socket exists: steer the application to it */
+	HK_VERDICT_NATIVE	= 2,	/* stays plain TCP */
+};
+
+/**
+ * struct hk_verdict - value of hk_verdicts, keyed by the application socket's hk_flow_key
+ * @state: enum hk_verdict_state. The ESTABLISHED callback reads it once; that decides
+ * @slot:  index into hk_lanes, owned by the connection while it is TAKEN
+ */
+struct hk_verdict {
+	__u32	state;
+	__u32	slot;
+};
+
+/* struct hk_sk.role */
+enum hk_role {
+	HK_ROLE_NONE,
+	HK_ROLE_ACTIVE,
+	HK_ROLE_LISTENER,
+	HK_ROLE_PASSIVE,
+};
+
+/**
+ * struct hk_sk - what a socket carries, kept in its local storage
+ * @key:	TAKEN: the connection, also where its redirection socket is in hk_redirs
+ * @role:	enum hk_role
+ * @token:	connect(): our token in the SYN
+ * @slot:	TAKEN: index into hk_lanes
+ * @taken:	1 once the socket is steered
+ * @pad:	zero
+ * @offered_ns:	connect(): when
+ * @held_ns:	connect(): when the gate held the first SYN-ACK; 0: it has not
+ */
+struct hk_sk {
+	struct hk_flow_key	key;
+	__u32			role;
+	__u32			token;
+	__u32			slot;
+	__u32			taken;
+	__u32			pad;
+	__u64			offered_ns;
+	__u64			held_ns;
+};
+_Static_assert(sizeof(struct hk_sk) == 72, "hk_sk is ABI");
+
+/**
+ * struct hk_lane - one slot of hk_lanes: both sides' counters of a connection's two lanes
+ * @fast_sent:	   BPF: bytes redirected into the redirection socket
+ * @native_sent:   BPF: bytes that were let pass (offered, may be sent in parts)
+ * @fast:	   BPF: lane of the last message, 1 fast
+ * @switches:	   BPF: changes of lane
+ * @fast_consumed: daemon: bytes of the fast lane that it has read
+ * @native_seq:	   daemon: sequence number up to which it has read the native lane
+ * @limit:	   daemon: bytes that may be outstanding in the fast lane; 0 turns it off
+ * @pad0:	   keeps the two writers in different cache lines
+ * @pad1:	   likewise
+ */
+struct hk_lane {
+	__u64	fast_sent;
+	__u64	native_sent;
+	__u32	fast;
+	__u32	switches;
+	__u64	pad0[5];
+	__u64	fast_consumed;
+	__u32	native_seq;
+	__u32	limit;
+	__u64	pad1[6];
+};
+_Static_assert(sizeof(struct hk_lane) == 128, "hk_lane is ABI");
+
+/**
+ * struct hk_offer - a SYN-ACK that carried our answer to an offer, value of hk_offers
+ * @key:	 the application socket to be: local is the listener's side
+ * @ns:		 when the SYN-ACK was written, CLOCK_MONOTONIC
+ * @seq:	 SYN-ACK's sequence number, host order
+ * @ack:	 its acknowledgment number, host order
+ * @window:	 its window field, host order
+ * @mss:	 its MSS option, host order, 0 without one
+ * @syn_tsval:	 client's TSval in the SYN, host order
+ * @synack_tsval: our TSval in the SYN-ACK, host order
+ * @snd_wscale:	 window scale in the SYN-ACK; HK_NO_WSCALE without
+ * @rcv_wscale:	 window scale in the SYN; likewise
+ * @sack:	 SACK agreed on
+ * @timestamps:	 timestamps agreed on
+ * @peer:	 client's option
+ */
+#define HK_NO_WSCALE	0xff
+struct hk_offer {
+	struct hk_flow_key	key;
+	__u32			seq;
+	__u64			ns;
+	__u32			ack;
+	__u16			window;
+	__u16			mss;
+	__u32			syn_tsval;
+	__u32			synack_tsval;
+	__u8			snd_wscale;
+	__u8			rcv_wscale;
+	__u8			sack;
+	__u8			timestamps;
+	struct hk_option	peer;
+};
+_Static_assert(sizeof(struct hk_offer) == 88, "hk_offer is ABI");
+
+/* Ring-buffer records start with their type */
+enum hk_event_type {
+	HK_EVENT_SYNACK		= 1,	/* struct hk_synack_event: the gate holds a SYN-ACK */
+	HK_EVENT_ESTABLISHED	= 2,	/* struct hk_established_event */
+};
+
+#define HK_SYNACK_MAX	128
+
+/**
+ * struct hk_synack_event - a SYN-ACK that the gate took off its way
+ * @type:	 HK_EVENT_SYNACK
+ * @len:	 bytes of @packet in use, from the IP header on
+ * @key:	 the application's socket
+ * @rcv_wscale:	 window scale that the application's SYN offered, if it did
+ * @pad:	 zero
+ * @rtt_ns:	 from connect() to the first copy of the SYN-ACK
+ * @packet:	 as captured: checksums may be unfilled
+ */
+struct hk_synack_event {
+	__u32			type;
+	__u32			len;
+	struct hk_flow_key	key;
+	__u8			rcv_wscale;
+	__u8			pad[3];
+	__u64			rtt_ns;
+	__u8			packet[HK_SYNACK_MAX];
+};
+_Static_assert(sizeof(struct hk_synack_event) == 184, "hk_synack_event is ABI");
+
+/**
+ * struct hk_established_event - a connection that had been offered is established
+ * @type:  HK_EVENT_ESTABLISHED
+ * @taken: 1: steered to the redirection socket; 0: it is plain TCP for good
+ * @err:   what kept the callback from steering it, negative errno, or 0
+ * @key:   the application's socket
+ */
+struct hk_established_event {
+	__u32			type;
+	__u32			taken;
+	__s32			err;
+	struct hk_flow_key	key;
+};
+_Static_assert(sizeof(struct hk_established_event) == 48, "hk_established_event is ABI");
+
+/**
+ * struct hk_to_key - key of hk_to, a longest-prefix-match trie
+ * @prefixlen: 16 (port) + prefix length of the address, in bits
+ * @port:      network order; 0: the entry for any port
+ * @addr:      IPv6 or IPv4-mapped
+ * @pad:       zero, never matched
+ */
+struct hk_to_key {
+	__u32	prefixlen;
+	__be16	port;
+	__u8	addr[16];
+	__u8	pad[2];
+};
+_Static_assert(sizeof(struct hk_to_key) == 24, "hk_to_key is ABI");
+
+/**
+ * struct hk_assoc_entry - value of hk_assocs, keyed by our association id (host order)
+ * @raddr: the peer's address, IPv6 or IPv4-mapped, network order
+ */
+struct hk_assoc_entry {
+	__be32	raddr[4];
+};
+
+/* Counters of the connection programs: index into hk_stats, names in dataplane/stats.c */
+enum hk_stat {
+	HK_STAT_OFFERS_SENT,		/* SYNs that carried an offer */
+	HK_STAT_OFFERS_NO_ROOM,		/* no room for the option */
+	HK_STAT_OFFERS_ANSWERED,	/* SYN-ACKs that carried our answer */
+	HK_STAT_OFFERS_STALE,		/* not offered or answered: the daemon hangs or drains */
+	HK_STAT_SYNACK_HELD,		/* copied to the daemon and dropped */
+	HK_STAT_SYNACK_STALE,		/* let pass: the daemon hangs */
+	HK_STAT_SYNACK_TIMEOUT,		/* let pass: held for too long */
+	HK_STAT_SYNACK_RING_FULL,	/* let pass: no room in the ring buffer */
+	HK_STAT_ACK_TAKEN,		/* third ACK of a taken connection, dropped at the listener */
+	HK_STAT_TAKEN_ACTIVE,		/* outgoing connections steered */
+	HK_STAT_TAKEN_PASSIVE,		/* incoming ones */
+	HK_STAT_TAKE_FAILED,		/* a helper failed: see the established event */
+	HK_STAT_NATIVE,			/* offered connections that became plain TCP */
+	HK_STAT_FAST_CALLS,		/* SK_MSG: redirected */
+	HK_STAT_FAST_BYTES,
+	HK_STAT_NATIVE_CALLS,		/* SK_MSG: let pass */
+	HK_STAT_NATIVE_BYTES,
+	HK_STAT_REDIRECT_FAILED,	/* SK_MSG: redirection socket gone; let pass */
+	HK_NR_STATS,
+};
+
+/* Counters of hooker_ingress: index into hk_xdp_stats, one per verdict and reason */
+enum hk_xdp_stat {
+	HK_XDP_PASS_OTHER,		/* not to our port */
+	HK_XDP_PASS_DATA,
+	HK_XDP_PASS_HELLO,
+	HK_XDP_PASS_PROBE_REPLY,
+	HK_XDP_TX_PROBE,		/* echo probe answered here */
+	HK_XDP_DROP_SHORT,		/* too short for its headers */
+	HK_XDP_DROP_LENGTH,		/* lengths of IP and UDP disagree */
+	HK_XDP_DROP_COVERAGE,		/* UDP-Lite coverage invalid, or it leaves the HTP header out */
+	HK_XDP_DROP_CHECKSUM,		/* UDP-Lite checksum 0 is not allowed (RFC 3828, 3.1) */
+	HK_XDP_DROP_FRAGMENT,		/* we never send fragments */
+	HK_XDP_DROP_VERSION,		/* HTP version or type unknown */
+	HK_XDP_DROP_ASSOC,		/* unknown association */
+	HK_XDP_DROP_SOURCE,		/* association known, but of another host */
+	HK_XDP_DROP_TOKEN,		/* HELLO does not name our instance */
+	HK_NR_XDP_STATS,
+};
+
+#endif /* HOOKER_ABI_H */

@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * SOCK_OPS: puts the offer into SYN and SYN-ACK, and steers a connection at the
+ * moment it is established, if the daemon has taken it over.
+ *
+ *	client				server
+ *	CONNECT_CB  policy, storage	LISTEN_CB  ask for header callbacks
+ *	HDR_OPT_LEN reserve		HDR_OPT_LEN reserve, if the SYN had an offer
+ *	WRITE_HDR   SYN option		WRITE_HDR   SYN-ACK option, hk_offers entry
+ *	ACTIVE_ESTABLISHED		PASSIVE_ESTABLISHED
+ *	  hk_verdicts says TAKEN? mark, SOCKHASH; tell the daemon either way
+ *
+ * The daemon writes TAKEN only once the redirection socket exists. So the one
+ * lookup in the ESTABLISHED callback decides, whichever packet completed the
+ * handshake, and nothing can be taken and native at the same time.
+ */
+#include "maps.h"
+
+#define SOL_SOCKET	1
+#define SO_MARK		36
+#define IPPROTO_TCP	6
+#define TCP_CONGESTION	13
+
+#define TCPHDR_SYN	0x02
+#define TCPHDR_ACK	0x10
+
+#define TCPOPT_MSS	2
+#define TCPOPT_WSCALE	3
+#define TCPOPT_SACKOK	4
+#define TCPOPT_TS	8
+
+#define IFINDEX_LO	1
+
+/* 4-tuple of a socket; AF_INET6 sockets hold IPv4 peers as mapped addresses already */
+static __always_inline void key_of(struct bpf_sock_ops *ctx, struct hk_flow_key *key)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	if (ctx->family == AF_INET) {
+		key->laddr[2] = bpf_htonl(0xffff);
+		key->raddr[2] = bpf_htonl(0xffff);
+		key->laddr[3] = PIN(ctx->local_ip4);
+		key->raddr[3] = PIN(ctx->remote_ip4);
+	} else {
+		key->laddr[0] = PIN(ctx->local_ip6[0]);
+		key->laddr[1] = PIN(ctx->local_ip6[1]);
+		key->laddr[2] = PIN(ctx->local_ip6[2]);
+		key->laddr[3] = PIN(ctx->local_ip6[3]);
+		key->raddr[0] = PIN(ctx->remote_ip6[0]);
+		key->raddr[1] = PIN(ctx->remote_ip6[1]);
+		key->raddr[2] = PIN(ctx->remote_ip6[2]);
+		key->raddr[3] = PIN(ctx->remote_ip6[3]);
+	}
+	/* local_port is in host order, remote_port a big-endian 32-bit value */
+	key->lport = bpf_htons(ctx->local_port);
+	key->rport = bpf_htons(bpf_ntohl(ctx->remote_port));
+}
+
+static __always_inline bool is_hookable(struct bpf_sock_ops *ctx)
+{
+	return (ctx->family == AF_INET || ctx->family == AF_INET6) &&
+	       bpf_get_netns_cookie(ctx) == hk_config.netns_cookie;
+}
+
+static __always_inline bool to_matches(const struct hk_flow_key *key)
+{
+	struct hk_to_key to = { .prefixlen = 16 + 128, .port = key->rport };
+
+	if (hk_config.all_outgoing)
+		return true;
+	__builtin_memcpy(to.addr, key->raddr, sizeof(to.addr));
+	if (bpf_map_lookup_elem(&hk_to, &to))
+		return true;
+	to.port = 0;
+	return bpf_map_lookup_elem(&hk_to, &to) != NULL;
+}
+
+static __always_inline bool from_matches(__u32 port)
+{
+	return hk_config.all_incoming || bpf_map_lookup_elem(&hk_from, &port);
+}
+
+/*
+ * Sockets that have a will of their own about routing (mark, device), data in
+ * the SYN (Fast Open), another option user (MPTCP), or a peer on this very host.
+ */
+static __always_inline bool socket_is_plain(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct tcp_sock *tp;
+	int ifindex;
+
+	if (!sk || sk->mark || sk->bound_dev_if)
+		return false;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (!tp || tp->fastopen_req || BPF_CORE_READ_BITFIELD(tp, is_mptcp))
+		return false;
+	ifindex = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_dst_cache, dev, ifindex);
+	return ifindex != IFINDEX_LO;
+}
+
+/* One load of ctx->sk: the verifier does not carry a NULL check over to the next */
+static __always_inline struct hk_sk *storage(struct bpf_sock_ops *ctx, __u64 flags)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	return sk ? bpf_sk_storage_get(&hk_sks, sk, NULL, flags) : NULL;
+}
+
+/* Link-local addresses mean nothing without their device, which a key has no room for */
+static __always_inline bool is_link_local(const struct hk_flow_key *key)
+{
+	return (key->raddr[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
+}
+
+static __always_inline void set_cb_flags(struct bpf_sock_ops *ctx, __u32 set, __u32 clear)
+{
+	bpf_sock_ops_cb_flags_set(ctx, (ctx->bpf_sock_ops_cb_flags | set) & ~clear);
+}
+
+static __always_inline int on_connect(struct bpf_sock_ops *ctx)
+{
+	struct hk_flow_key key;
+	struct hk_sk *st;
+
+	if (!is_hookable(ctx) || !socket_is_plain(ctx))
+		return 1;
+	key_of(ctx, &key);
+	if (is_link_local(&key) || !to_matches(&key))
+		return 1;
+	if (!relay_takes_new()) {
+		hk_count(HK_STAT_OFFERS_STALE);
+		return 1;
+	}
+	st = storage(ctx, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!st)
+		return 1;
+	st->role = HK_ROLE_ACTIVE;
+	st->token = bpf_get_prandom_u32();
+	st->offered_ns = bpf_ktime_get_ns();
+	st->held_ns = 0;
+	st->taken = 0;
+	set_cb_flags(ctx, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG, 0);
+	return 1;
+}
+
+static __always_inline int on_listen(struct bpf_sock_ops *ctx)
+{
+	struct hk_sk *st;
+
+	if (!is_hookable(ctx) || !from_matches(ctx->local_port))
+		return 1;
+	st = storage(ctx, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!st)
+		return 1;
+	st->role = HK_ROLE_LISTENER;
+	set_cb_flags(ctx, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG, 0);
+	return 1;
+}
+
+/* The client's option in the SYN that a SYN-ACK answers */
+static __always_inline bool syn_has_offer(struct bpf_sock_ops *ctx, struct hk_option *opt)
+{
+	__builtin_memset(opt, 0, sizeof(*opt));
+	opt->kind = HK_OPT_KIND;
+	opt->len = 4;
+	opt->exid = bpf_htons(HK_OPT_EXID);
+	return bpf_load_hdr_opt(ctx, opt, sizeof(*opt), BPF_LOAD_HDR_OPT_TCP_SYN) == HK_OPT_LEN &&
+	       opt->ver_flags >> 4 == HK_OPT_VERSION && (opt->protos & hk_config.protos);
+}
+
+static __always_inline bool is_synack(struct bpf_sock_ops *ctx)
+{
+	return (ctx->skb_tcp_flags & (TCPHDR_SYN | TCPHDR_ACK)) == (TCPHDR_SYN | TCPHDR_ACK);
+}
+
+static __always_inline int reserve(struct bpf_sock_ops *ctx)
+{
+	if (bpf_reserve_hdr_opt(ctx, HK_OPT_LEN, 0))
+		hk_count(HK_STAT_OFFERS_NO_ROOM);
+	return 1;
+}
+
+static __always_inline int on_hdr_opt_len(struct bpf_sock_ops *ctx)
+{
+	struct hk_option peer;
+
+	if (!(ctx->skb_tcp_flags & TCPHDR_SYN))
+		return 1;
+	if (!is_synack(ctx))
+		return reserve(ctx);
+	/* with a SYN cookie there is no place to remember the offer */
+	if (ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE || !syn_has_offer(ctx, &peer))
+		return 1;
+	if (!relay_takes_new()) {
+		hk_count(HK_STAT_OFFERS_STALE);
+		return 1;
+	}
+	return reserve(ctx);
+}
+
+/*
+ * Byte by byte: with the volatile cast away for memcpy(), the compiler would put
+ * in the zeros that it sees as hk_config's initialiser.
+ */
+static __always_inline void option_init(struct hk_option *opt, __u8 protos, __u32 token)
+{
+	int i;
+
+	opt->kind = HK_OPT_KIND;
+	opt->len = HK_OPT_LEN;
+	opt->exid = bpf_htons(HK_OPT_EXID);
+	opt->ver_flags = HK_OPT_VERSION << 4;
+	opt->protos = protos;
+	opt->port = hk_config.port;
+	for (i = 0; i < 8; i++)
+		opt->instance[i] = hk_config.instance[i];
+	__builtin_memcpy(opt->token, &token, sizeof(opt->token));
+}
+
+static __always_inline int write_syn(struct bpf_sock_ops *ctx)
+{
+	struct hk_option opt = {};
+	struct hk_sk *st;
+
+	st = storage(ctx, 0);
+	if (!st || st->role != HK_ROLE_ACTIVE)
+		return 1;
+	option_init(&opt, hk_config.protos, st->token);
+	if (!bpf_store_hdr_opt(ctx, &opt, sizeof(opt), 0))
+		hk_count(HK_STAT_OFFERS_SENT);
+	return 1;
+}
+
+static __always_inline __u64 mix(__u64 h, __u64 v)
+{
+	h = (h ^ v) * 0x9e3779b97f4a7c15ULL;
+	return h ^ h >> 32;
+}
+
+/*
+ * The server's token: a keyed hash, so a SYN-ACK that is sent again carries the
+ * same one without anything kept per SYN. Not a MAC: an OPEN must also arrive in
+ * an association with the instance that made the offer.
+ */
+static __always_inline __u32 token_of(const struct hk_flow_key *key, __u32 isn)
+{
+	__u64 h = mix(hk_config.secret, isn);
+
+	h = mix(h, (__u64)key->laddr[0] << 32 | key->laddr[1]);
+	h = mix(h, (__u64)key->laddr[2] << 32 | key->laddr[3]);
+	h = mix(h, (__u64)key->raddr[0] << 32 | key->raddr[1]);
+	h = mix(h, (__u64)key->raddr[2] << 32 | key->raddr[3]);
+	return mix(h, (__u32)key->lport << 16 | key->rport);
+}
+
+/* Options of the SYN (BPF_LOAD_HDR_OPT_TCP_SYN) or of the SYN-ACK being written (0) */
+static __always_inline __u8 load_wscale(struct bpf_sock_ops *ctx, __u64 flags)
+{
+	__u8 opt[4] = { TCPOPT_WSCALE };
+
+	return bpf_load_hdr_opt(ctx, opt, sizeof(opt), flags) == 3 ? opt[2] : HK_NO_WSCALE;
+}
+
+static __always_inline bool load_tsval(struct bpf_sock_ops *ctx, __u64 flags, __u32 *tsval)
+{
+	__u8 opt[12] = { TCPOPT_TS };
+
+	if (bpf_load_hdr_opt(ctx, opt, sizeof(opt), flags) != 10)
+		return false;
+	*tsval = (__u32)opt[2] << 24 | (__u32)opt[3] << 16 | (__u32)opt[4] << 8 | opt[5];
+	return true;
+}
+
+static __always_inline __u16 load_mss(struct bpf_sock_ops *ctx)
+{
+	__u8 opt[4] = { TCPOPT_MSS };
+
+	return bpf_load_hdr_opt(ctx, opt, sizeof(opt), 0) == 4 ? (__u16)opt[2] << 8 | opt[3] : 0;
+}
+
+static __always_inline bool load_sack(struct bpf_sock_ops *ctx)
+{
+	__u8 opt[4] = { TCPOPT_SACKOK };
+
+	return bpf_load_hdr_opt(ctx, opt, sizeof(opt), 0) == 2;
+}
+
+static __always_inline bool fill_offer(struct bpf_sock_ops *ctx, struct hk_offer *offer)
+{
+	void *end = ctx->skb_data_end;
+	struct tcphdr *th = ctx->skb_data;
+
+	if ((void *)(th + 1) > end)
+		return false;
+	offer->seq = bpf_ntohl(th->seq);
+	offer->ack = bpf_ntohl(th->ack_seq);
+	offer->window = bpf_ntohs(th->window);
+	offer->ns = bpf_ktime_get_ns();
+	offer->mss = load_mss(ctx);
+	offer->sack = load_sack(ctx);
+	offer->snd_wscale = load_wscale(ctx, 0);
+	offer->rcv_wscale = load_wscale(ctx, BPF_LOAD_HDR_OPT_TCP_SYN);
+	offer->timestamps = load_tsval(ctx, 0, &offer->synack_tsval) &&
+			    load_tsval(ctx, BPF_LOAD_HDR_OPT_TCP_SYN, &offer->syn_tsval);
+	return true;
+}
+
+static __always_inline int write_synack(struct bpf_sock_ops *ctx)
+{
+	struct hk_option opt = {};
+	struct hk_offer offer;
+	__u32 token;
+
+	__builtin_memset(&offer, 0, sizeof(offer));
+	if (!syn_has_offer(ctx, &offer.peer) || !fill_offer(ctx, &offer))
+		return 1;
+	key_of(ctx, &offer.key);
+	token = token_of(&offer.key, offer.seq);
+	if (bpf_map_update_elem(&hk_offers, &token, &offer, BPF_ANY))
+		return 1;		/* fails open: no answer, plain TCP */
+	option_init(&opt, offer.peer.protos & hk_config.protos, token);
+	if (!bpf_store_hdr_opt(ctx, &opt, sizeof(opt), 0))
+		hk_count(HK_STAT_OFFERS_ANSWERED);
+	return 1;
+}
+
+static __always_inline int on_write_hdr_opt(struct bpf_sock_ops *ctx)
+{
+	if (!(ctx->skb_tcp_flags & TCPHDR_SYN))
+		return 1;
+	return is_synack(ctx) ? write_synack(ctx) : write_syn(ctx);
+}
+
+/*
+ * The mark routes the application's packets to its redirection socket. A pacing
+ * congestion control (BBR is some hosts' default) would throttle a leg that has
+ * no bottleneck, so this leg runs Reno.
+ */
+static __always_inline long steer(struct bpf_sock_ops *ctx, struct hk_flow_key *key)
+{
+	__u32 mark = hk_config.app_mark;
+	char reno[8] = "reno";
+	long err;
+
+	err = bpf_setsockopt(ctx, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
+	if (err)
+		return err;
+	bpf_setsockopt(ctx, IPPROTO_TCP, TCP_CONGESTION, reno, sizeof(reno));
+	return bpf_sock_hash_update(ctx, &hk_apps, key, BPF_ANY);
+}
+
+static __always_inline void tell_relay(const struct hk_flow_key *key, bool taken, long err)
+{
+	struct hk_established_event *ev;
+
+	ev = bpf_ringbuf_reserve(&hk_events, sizeof(*ev), 0);
+	if (!ev)
+		return;		/* the daemon finds out by its own timer */
+	ev->type = HK_EVENT_ESTABLISHED;
+	ev->taken = taken;
+	ev->err = err;
+	ev->key = *key;
+	bpf_ringbuf_submit(ev, 0);
+}
+
+static __always_inline int take(struct bpf_sock_ops *ctx, struct hk_flow_key *key,
+				struct hk_sk *st, __u32 slot, enum hk_stat stat)
+{
+	long err = steer(ctx, key);
+
+	/*
+	 * A marked socket that is missing in the SOCKHASH still works: all its
+	 * bytes take the native lane.
+	 */
+	st->key = *key;
+	st->slot = slot;
+	st->taken = !err;
+	hk_count(err ? HK_STAT_TAKE_FAILED : stat);
+	tell_relay(key, true, err);
+	return 1;
+}
+
+static __always_inline int on_active(struct bpf_sock_ops *ctx)
+{
+	struct hk_verdict *v;
+	struct hk_flow_key key;
+	struct hk_sk *st;
+
+	st = storage(ctx, 0);
+	if (!st || st->role != HK_ROLE_ACTIVE)
+		return 1;
+	set_cb_flags(ctx, 0, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+	key_of(ctx, &key);
+	v = bpf_map_lookup_elem(&hk_verdicts, &key);
+	if (v && v->state == HK_VERDICT_TAKEN)
+		return take(ctx, &key, st, v->slot, HK_STAT_TAKEN_ACTIVE);
+	if (st->held_ns) {
+		hk_count(HK_STAT_NATIVE);
+		tell_relay(&key, false, 0);
+	}
+	return 1;
+}
+
+static __always_inline int on_passive(struct bpf_sock_ops *ctx)
+{
+	struct hk_verdict *v;
+	struct hk_flow_key key;
+	struct hk_sk *st;
+
+	if (!is_hookable(ctx))
+		return 1;
+	/* inherited from the listener, of no use to the child */
+	if (ctx->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG)
+		set_cb_flags(ctx, 0, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+	key_of(ctx, &key);
+	v = bpf_map_lookup_elem(&hk_verdicts, &key);
+	if (!v || v->state != HK_VERDICT_TAKEN)
+		return 1;
+	st = storage(ctx, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!st) {
+		hk_count(HK_STAT_TAKE_FAILED);
+		tell_relay(&key, false, -12);	/* ENOMEM; the daemon resets it */
+		return 1;
+	}
+	st->role = HK_ROLE_PASSIVE;
+	return take(ctx, &key, st, v->slot, HK_STAT_TAKEN_PASSIVE);
+}
+
+SEC("sockops")
+int hk_offer(struct bpf_sock_ops *ctx)
+{
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+		return on_connect(ctx);
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		return on_listen(ctx);
+	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:
+		return on_hdr_opt_len(ctx);
+	case BPF_SOCK_OPS_WRITE_HDR_OPT_CB:
+		return on_write_hdr_opt(ctx);
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:
+		return on_active(ctx);
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		return on_passive(ctx);
+	}
+	return 1;
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The BPF side as the daemon sees it: load, attach, maps. Only the files of this
+ * directory know libbpf and the skeletons.
+ *
+ * All attachments are links, or live in maps that only the daemon holds: they
+ * are gone when it is, however it ended.
+ */
+#ifndef HK_DATAPLANE_H
+#define HK_DATAPLANE_H
+
+#include <linux/types.h>
+#include <stdbool.h>
+#include "../bpf/hooker_abi.h"
+
+struct hk_dataplane;
+
+#define HK_DATAPLANE_MAX_DEVS	16
+
+/**
+ * struct hk_dataplane_config - what the programs are loaded with; copied
+ * @bpf:	settings that become constants in the programs
+ * @cgroup_fd:	cgroup2 directory to attach to; borrowed for the call
+ * @max_flows:	connections at once: sizes of the maps keyed by connection
+ * @ifindex:	devices for the XDP program
+ * @nr_devs:	of them; 0: no XDP, and its program is not loaded
+ * @to:		prefixes for outgoing connections, unless @bpf.all_outgoing
+ * @nr_to:	of them
+ * @from:	ports for listeners, host order, unless @bpf.all_incoming
+ * @nr_from:	of them
+ * @debug:	pass on the messages of libbpf and the verifier
+ */
+struct hk_dataplane_config {
+	struct hk_bpf_config	bpf;
+	int			cgroup_fd;
+	__u32			max_flows;
+	int			ifindex[HK_DATAPLANE_MAX_DEVS];
+	unsigned int		nr_devs;
+	const struct hk_to_key	*to;
+	unsigned int		nr_to;
+	const __u16		*from;
+	unsigned int		nr_from;
+	bool			debug;
+};
+
+/**
+ * struct hk_dataplane_times - how long the steps of hk_dataplane_create() took
+ * @load_ns:   open, relocate, verify, JIT: all objects
+ * @attach_ns: cgroup links, SOCKHASH, devices
+ */
+struct hk_dataplane_times {
+	__u64	load_ns, attach_ns;
+};
+
+int	hk_dataplane_create(struct hk_dataplane **dp, const struct hk_dataplane_config *config);
+void	hk_dataplane_destroy(struct hk_dataplane *dp);
+const struct hk_dataplane_times *hk_dataplane_times(const struct hk_dataplane *dp);
+const char *hk_dataplane_xdp_mode(const struct hk_dataplane *dp, unsigned int dev);
+
+/*
+ * Events: poll the descriptor, then read. The record is valid during the call
+ * only and is mapped read-only.
+ */
+int	hk_dataplane_events_fd(const struct hk_dataplane *dp);
+int	hk_dataplane_read_events(struct hk_dataplane *dp,
+				 void (*fn)(void *priv, const void *record, size_t len), void *priv);
+
+/* Shared memory: writes take effect at once */
+struct hk_live *hk_dataplane_live(struct hk_dataplane *dp);
+struct hk_lane *hk_dataplane_lane(struct hk_dataplane *dp, __u32 slot);
+
+int	hk_dataplane_set_verdict(struct hk_dataplane *dp, const struct hk_flow_key *key,
+				 enum hk_verdict_state state, __u32 slot);
+int	hk_dataplane_del_verdict(struct hk_dataplane *dp, const struct hk_flow_key *key);
+int	hk_dataplane_take_offer(struct hk_dataplane *dp, __u32 token, struct hk_offer *offer);
+int	hk_dataplane_add_redir(struct hk_dataplane *dp, const struct hk_flow_key *key, int fd);
+int	hk_dataplane_add_assoc(struct hk_dataplane *dp, __u64 id, const __be32 raddr[4]);
+int	hk_dataplane_del_assoc(struct hk_dataplane *dp, __u64 id);
+
+int	hk_dataplane_stats(struct hk_dataplane *dp, __u64 stats[HK_NR_STATS]);
+int	hk_dataplane_xdp_stats(struct hk_dataplane *dp, __u64 stats[HK_NR_XDP_STATS]);
+const char *hk_stat_name(enum hk_stat stat);
+const char *hk_xdp_stat_name(enum hk_xdp_stat stat);
+
+#endif /* HK_DATAPLANE_H */

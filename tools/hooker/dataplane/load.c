@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Loads the BPF objects, lets them share their maps, attaches them.
+ *
+ * Order matters when attaching: SK_MSG goes onto its SOCKHASH before any socket
+ * can get in (a socket takes the map's programs along when it is added), the gate
+ * goes before the offers whose answers it waits for.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "private.h"
+#include "gate.skel.h"
+#include "ingress.skel.h"
+#include "lane.skel.h"
+#include "offer.skel.h"
+
+#define OFFERS_MAX	16384
+
+static __u64 now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+static int print_nothing(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	(void)level;
+	(void)fmt;
+	(void)args;
+	return 0;
+}
+
+static int print_all(enum libbpf_print_level level, const char *fmt, va_list args)
+{
+	(void)level;
+	return vfprintf(stderr, fmt, args);
+}
+
+static const char * const flow_maps[] = { "hk_verdicts", "hk_lanes", "hk_apps", "hk_redirs" };
+
+static int size_maps(struct bpf_object *obj, __u32 max_flows)
+{
+	struct bpf_map *map;
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < sizeof(flow_maps) / sizeof(flow_maps[0]); i++) {
+		map = bpf_object__find_map_by_name(obj, flow_maps[i]);
+		err = map ? bpf_map__set_max_entries(map, max_flows) : -ENOENT;
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* Maps of the same name in @obj become those of @first; .rodata stays each object's own */
+static int share_maps(struct bpf_object *obj, struct bpf_object *first)
+{
+	struct bpf_map *map, *shared;
+	int err;
+
+	bpf_object__for_each_map(map, obj) {
+		if (bpf_map__is_internal(map))
+			continue;
+		shared = bpf_object__find_map_by_name(first, bpf_map__name(map));
+		if (!shared)
+			return -ENOENT;
+		err = bpf_map__reuse_fd(map, bpf_map__fd(shared));
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+/* The skeletons' .rodata holds a const volatile struct; memcpy() would not take it */
+#define CONFIGURE(skel, config) \
+	memcpy((void *)&(skel)->rodata->hk_config, config, sizeof(*(config)))
+
+static int load_offer(struct hk_dataplane *dp, const struct hk_dataplane_config *config)
+{
+	int err;
+
+	dp->offer = offer_bpf__open();
+	if (!dp->offer)
+		return -errno;
+	CONFIGURE(dp->offer, &config->bpf);
+	err = size_maps(dp->offer->obj, config->max_flows);
+	return err ?: offer_bpf__load(dp->offer);
+}
+
+static int load_gate(struct hk_dataplane *dp, const struct hk_dataplane_config *config)
+{
+	int err;
+
+	dp->gate = gate_bpf__open();
+	if (!dp->gate)
+		return -errno;
+	CONFIGURE(dp->gate, &config->bpf);
+	err = share_maps(dp->gate->obj, dp->offer->obj);
+	return err ?: gate_bpf__load(dp->gate);
+}
+
+static int load_lane(struct hk_dataplane *dp, const struct hk_dataplane_config *config)
+{
+	int err;
+
+	dp->lane = lane_bpf__open();
+	if (!dp->lane)
+		return -errno;
+	CONFIGURE(dp->lane, &config->bpf);
+	err = share_maps(dp->lane->obj, dp->offer->obj);
+	return err ?: lane_bpf__load(dp->lane);
+}
+
+static int load_xdp(struct hk_dataplane *dp, const struct hk_dataplane_config *config)
+{
+	dp->fds.assocs = -1;
+	dp->fds.xdp_stats = -1;
+	if (!config->nr_devs)
+		return 0;
+	dp->xdp = ingress_bpf__open();
+	if (!dp->xdp)
+		return -errno;
+	CONFIGURE(dp->xdp, &config->bpf);
+	return ingress_bpf__load(dp->xdp);
+}
+
+static int report(const char *what, int err)
+{
+	if (err)
+		fprintf(stderr, "hooker: %s: %s; -d shows what libbpf and the kernel say\n",
+			what, strerror(-err));
+	return err;
+}
+
+static int load_all(struct hk_dataplane *dp, const struct hk_dataplane_config *config)
+{
+	int err;
+
+	err = report("loading the SOCK_OPS program", load_offer(dp, config));
+	if (!err)
+		err = report("loading the gate", load_gate(dp, config));
+	if (!err)
+		err = report("loading the SK_MSG program", load_lane(dp, config));
+	if (!err)
+		err = report("loading the XDP program", load_xdp(dp, config));
+	return err;
+}
+
+static int on_record(void *ctx, void *data, size_t size)
+{
+	struct hk_dataplane *dp = ctx;
+
+	dp->read_fn(dp->read_priv, data, size);
+	return 0;
+}
+
+static void *map_memory(int fd, size_t size)
+{
+	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	return mem == MAP_FAILED ? NULL : mem;
+}
+
+static int map_all(struct hk_dataplane *dp, const struct hk_dataplane_config *config)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+
+	dp->fds.verdicts = bpf_map__fd(dp->offer->maps.hk_verdicts);
+	dp->fds.offers = bpf_map__fd(dp->offer->maps.hk_offers);
+	dp->fds.redirs = bpf_map__fd(dp->offer->maps.hk_redirs);
+	dp->fds.events = bpf_map__fd(dp->offer->maps.hk_events);
+	dp->fds.stats = bpf_map__fd(dp->offer->maps.hk_stats);
+	if (dp->xdp) {
+		dp->fds.assocs = bpf_map__fd(dp->xdp->maps.hk_assocs);
+		dp->fds.xdp_stats = bpf_map__fd(dp->xdp->maps.hk_xdp_stats);
+	}
+	dp->max_flows = config->max_flows;
+	dp->lanes_size = (sizeof(struct hk_lane) * config->max_flows + page - 1) & ~(page - 1);
+	dp->lanes = map_memory(bpf_map__fd(dp->offer->maps.hk_lanes), dp->lanes_size);
+	if (!dp->lanes)
+		return -errno;
+	dp->live = map_memory(bpf_map__fd(dp->offer->maps.hk_live), page);
+	if (!dp->live)
+		return -errno;
+	dp->ring = ring_buffer__new(dp->fds.events, on_record, dp, NULL);
+	return dp->ring ? 0 : -errno;
+}
+
+static int fill_rules(struct hk_dataplane *dp, const struct hk_dataplane_config *config)
+{
+	__u32 one = 1, port;
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < config->nr_to; i++) {
+		err = bpf_map_update_elem(bpf_map__fd(dp->offer->maps.hk_to), &config->to[i], &one,
+					  BPF_ANY);
+		if (err)
+			return -errno;
+	}
+	for (i = 0; i < config->nr_from; i++) {
+		port = config->from[i];
+		err = bpf_map_update_elem(bpf_map__fd(dp->offer->maps.hk_from), &port, &one,
+					  BPF_ANY);
+		if (err)
+			return -errno;
+	}
+	return 0;
+}
+
+static int attach_cgroup(struct hk_dataplane *dp, int cgroup_fd)
+{
+	dp->links[0] = bpf_program__attach_cgroup(dp->gate->progs.hk_gate, cgroup_fd);
+	if (!dp->links[0])
+		return -errno;
+	dp->links[1] = bpf_program__attach_cgroup(dp->offer->progs.hk_offer, cgroup_fd);
+	return dp->links[1] ? 0 : -errno;
+}
+
+/*
+ * Links for SK_MSG came with 6.10 only. Attaching to the map does as well: it is
+ * ours alone and takes the program along when the daemon ends.
+ */
+static int attach_sk_msg(struct hk_dataplane *dp)
+{
+	int prog = bpf_program__fd(dp->lane->progs.hk_lane_select);
+	int map = bpf_map__fd(dp->offer->maps.hk_apps);
+
+	return bpf_prog_attach(prog, map, BPF_SK_MSG_VERDICT, 0) ? -errno : 0;
+}
+
+static int attach_all(struct hk_dataplane *dp, const struct hk_dataplane_config *config)
+{
+	unsigned int i;
+	int err;
+
+	err = report("attaching SK_MSG to its SOCKHASH", attach_sk_msg(dp));
+	for (i = 0; !err && i < config->nr_devs; i++)
+		err = hk_xdp_attach(dp, dp->xdp->progs.hooker_ingress, i, config->ifindex[i]);
+	if (!err)
+		err = report("attaching to the cgroup", attach_cgroup(dp, config->cgroup_fd));
+	return err;
+}
+
+/**
+ * hk_dataplane_create - load and attach all programs
+ * @dp:	    the new data plane, owned by the caller: hk_dataplane_destroy()
+ * @config: read during the call only
+ *
+ * Nothing stays loaded or attached when it fails. The reason has been printed.
+ *
+ * Return: 0, or a negative errno of libbpf or the kernel.
+ */
+int hk_dataplane_create(struct hk_dataplane **dp, const struct hk_dataplane_config *config)
+{
+	struct hk_dataplane *new = calloc(1, sizeof(*new));
+	__u64 start = now_ns();
+	int err;
+
+	if (!new)
+		return -ENOMEM;
+	memset(new->xdp_fds, -1, sizeof(new->xdp_fds));
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	libbpf_set_print(config->debug ? print_all : print_nothing);
+	err = load_all(new, config);
+	if (!err)
+		err = report("mapping shared memory", map_all(new, config));
+	if (!err)
+		err = report("writing the rules", fill_rules(new, config));
+	new->times.load_ns = now_ns() - start;
+	if (err)
+		goto err_destroy;
+	/* the programs trust the heartbeat from the first packet on */
+	new->live->heartbeat_ns = now_ns();
+	start = now_ns();
+	err = attach_all(new, config);
+	new->times.attach_ns = now_ns() - start;
+	if (err)
+		goto err_destroy;
+	*dp = new;
+	return 0;
+
+err_destroy:
+	hk_dataplane_destroy(new);
+	return err;
+}
+
+/**
+ * hk_dataplane_destroy - detach and free everything; NULL is fine
+ * @dp: from hk_dataplane_create(), also half-built
+ *
+ * Offers end first, the gate last, so that no answer arrives ungated.
+ */
+void hk_dataplane_destroy(struct hk_dataplane *dp)
+{
+	int i;
+
+	if (!dp)
+		return;
+	for (i = 1; i >= 0; i--)
+		bpf_link__destroy(dp->links[i]);
+	for (i = 0; i < HK_DATAPLANE_MAX_DEVS; i++)
+		if (dp->xdp_fds[i] >= 0)
+			close(dp->xdp_fds[i]);
+	ring_buffer__free(dp->ring);
+	if (dp->lanes)
+		munmap(dp->lanes, dp->lanes_size);
+	if (dp->live)
+		munmap(dp->live, sysconf(_SC_PAGESIZE));
+	ingress_bpf__destroy(dp->xdp);
+	lane_bpf__destroy(dp->lane);
+	gate_bpf__destroy(dp->gate);
+	offer_bpf__destroy(dp->offer);
+	free(dp);
+}
+
+/**
+ * hk_dataplane_times - how long loading and attaching took
+ * @dp: data plane
+ *
+ * Return: owned by @dp.
+ */
+const struct hk_dataplane_times *hk_dataplane_times(const struct hk_dataplane *dp)
+{
+	return &dp->times;
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Run-time access to the maps.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "private.h"
+
+/**
+ * hk_dataplane_events_fd - descriptor to poll for events
+ * @dp: data plane
+ *
+ * Return: owned by @dp; readable while records wait.
+ */
+int hk_dataplane_events_fd(const struct hk_dataplane *dp)
+{
+	return ring_buffer__epoll_fd(dp->ring);
+}
+
+/**
+ * hk_dataplane_read_events - hand all waiting records to a function
+ * @dp:	  data plane
+ * @fn:	  called for each; starts with its enum hk_event_type
+ * @priv: first argument of @fn
+ *
+ * Return: number of records, or a negative errno.
+ */
+int hk_dataplane_read_events(struct hk_dataplane *dp,
+			     void (*fn)(void *priv, const void *record, size_t len), void *priv)
+{
+	dp->read_fn = fn;
+	dp->read_priv = priv;
+	return ring_buffer__consume(dp->ring);
+}
+
+/**
+ * hk_dataplane_live - what all programs look at while the daemon runs
+ * @dp: data plane
+ *
+ * Return: shared memory, owned by @dp.
+ */
+struct hk_live *hk_dataplane_live(struct hk_dataplane *dp)
+{
+	return dp->live;
+}
+
+/**
+ * hk_dataplane_lane - a connection's lane counters
+ * @dp:	  data plane
+ * @slot: below the configured max_flows
+ *
+ * Return: shared memory, owned by @dp.
+ */
+struct hk_lane *hk_dataplane_lane(struct hk_dataplane *dp, __u32 slot)
+{
+	return &dp->lanes[slot];
+}
+
+static int update(int fd, const void *key, const void *value)
+{
+	return bpf_map_update_elem(fd, key, value, BPF_ANY) ? -errno : 0;
+}
+
+static int delete(int fd, const void *key)
+{
+	if (!bpf_map_delete_elem(fd, key))
+		return 0;
+	return errno == ENOENT ? 0 : -errno;
+}
+
+/**
+ * hk_dataplane_set_verdict - say what becomes of a connection
+ * @dp:	   data plane
+ * @key:   the application's socket
+ * @state: TAKEN only when the redirection socket exists
+ * @slot:  TAKEN: the connection's lane
+ *
+ * Return: 0, -E2BIG when max_flows verdicts exist, -ENOMEM.
+ */
+int hk_dataplane_set_verdict(struct hk_dataplane *dp, const struct hk_flow_key *key,
+			     enum hk_verdict_state state, __u32 slot)
+{
+	struct hk_verdict verdict = { .state = state, .slot = slot };
+
+	return update(dp->fds.verdicts, key, &verdict);
+}
+
+/**
+ * hk_dataplane_del_verdict - forget a connection; fine if there is none
+ * @dp:	 data plane
+ * @key: the application's socket
+ *
+ * Return: 0 or a negative errno.
+ */
+int hk_dataplane_del_verdict(struct hk_dataplane *dp, const struct hk_flow_key *key)
+{
+	return delete(dp->fds.verdicts, key);
+}
+
+/**
+ * hk_dataplane_take_offer - fetch an answered offer and remove it
+ * @dp:	   data plane
+ * @token: ours, as the peer sent it back
+ * @offer: filled in
+ *
+ * An offer is used once: a second OPEN with the same token finds nothing.
+ *
+ * Return: 0, -ENOENT if there is none.
+ */
+int hk_dataplane_take_offer(struct hk_dataplane *dp, __u32 token, struct hk_offer *offer)
+{
+	if (bpf_map_lookup_elem(dp->fds.offers, &token, offer))
+		return -errno;
+	return delete(dp->fds.offers, &token);
+}
+
+/**
+ * hk_dataplane_add_redir - make a redirection socket the target of the fast lane
+ * @dp:	 data plane
+ * @key: as the application's socket sees the connection
+ * @fd:	 ESTABLISHED TCP socket; leaves the map when it is closed
+ *
+ * Return: 0 or a negative errno.
+ */
+int hk_dataplane_add_redir(struct hk_dataplane *dp, const struct hk_flow_key *key, int fd)
+{
+	__u64 value = fd;
+
+	return update(dp->fds.redirs, key, &value);
+}
+
+/**
+ * hk_dataplane_add_assoc - let the XDP program pass an association's datagrams
+ * @dp:	   data plane
+ * @id:	   association id of this side
+ * @raddr: the peer's address, IPv6 or IPv4-mapped, network order
+ *
+ * Return: 0 (also without XDP), -E2BIG, -ENOMEM.
+ */
+int hk_dataplane_add_assoc(struct hk_dataplane *dp, __u64 id, const __be32 raddr[4])
+{
+	struct hk_assoc_entry entry;
+
+	if (dp->fds.assocs < 0)
+		return 0;
+	memcpy(entry.raddr, raddr, sizeof(entry.raddr));
+	return update(dp->fds.assocs, &id, &entry);
+}
+
+/**
+ * hk_dataplane_del_assoc - drop an association's datagrams from now on
+ * @dp: data plane
+ * @id: association id of this side
+ *
+ * Return: 0 or a negative errno.
+ */
+int hk_dataplane_del_assoc(struct hk_dataplane *dp, __u64 id)
+{
+	return dp->fds.assocs < 0 ? 0 : delete(dp->fds.assocs, &id);
+}
+
+static int sum_per_cpu(int fd, __u64 *stats, __u32 nr)
+{
+	int cpus = libbpf_num_possible_cpus();
+	__u64 *values;
+	__u32 i;
+	int c;
+
+	if (cpus < 0)
+		return cpus;
+	values = calloc(cpus, sizeof(*values));
+	if (!values)
+		return -ENOMEM;
+	for (i = 0; i < nr; i++) {
+		stats[i] = 0;
+		if (bpf_map_lookup_elem(fd, &i, values))
+			continue;
+		for (c = 0; c < cpus; c++)
+			stats[i] += values[c];
+	}
+	free(values);
+	return 0;
+}
+
+/**
+ * hk_dataplane_stats - read the connection programs' counters
+ * @dp:	   data plane
+ * @stats: filled in, indexed by enum hk_stat
+ *
+ * Return: 0 or a negative errno.
+ */
+int hk_dataplane_stats(struct hk_dataplane *dp, __u64 stats[HK_NR_STATS])
+{
+	return sum_per_cpu(dp->fds.stats, stats, HK_NR_STATS);
+}
+
+/**
+ * hk_dataplane_xdp_stats - read the XDP program's counters
+ * @dp:	   data plane
+ * @stats: filled in, indexed by enum hk_xdp_stat
+ *
+ * Return: 0, -ENODEV without XDP, or another negative errno.
+ */
+int hk_dataplane_xdp_stats(struct hk_dataplane *dp, __u64 stats[HK_NR_XDP_STATS])
+{
+	if (dp->fds.xdp_stats < 0)
+		return -ENODEV;
+	return sum_per_cpu(dp->fds.xdp_stats, stats, HK_NR_XDP_STATS);
+}
+
+static const char * const stat_names[HK_NR_STATS] = {
+	[HK_STAT_OFFERS_SENT]		= "offers_sent",
+	[HK_STAT_OFFERS_NO_ROOM]	= "offers_no_room",
+	[HK_STAT_OFFERS_ANSWERED]	= "offers_answered",
+	[HK_STAT_OFFERS_STALE]		= "offers_stale",
+	[HK_STAT_SYNACK_HELD]		= "synack_held",
+	[HK_STAT_SYNACK_STALE]		= "synack_passed_stale",
+	[HK_STAT_SYNACK_TIMEOUT]	= "synack_passed_timeout",
+	[HK_STAT_SYNACK_RING_FULL]	= "synack_passed_ring_full",
+	[HK_STAT_ACK_TAKEN]		= "ack_taken_dropped",
+	[HK_STAT_TAKEN_ACTIVE]		= "taken_active",
+	[HK_STAT_TAKEN_PASSIVE]		= "taken_passive",
+	[HK_STAT_TAKE_FAILED]		= "take_failed",
+	[HK_STAT_NATIVE]		= "offered_native",
+	[HK_STAT_FAST_CALLS]		= "fast_lane_calls",
+	[HK_STAT_FAST_BYTES]		= "fast_lane_bytes",
+	[HK_STAT_NATIVE_CALLS]		= "native_lane_calls",
+	[HK_STAT_NATIVE_BYTES]		= "native_lane_bytes",
+	[HK_STAT_REDIRECT_FAILED]	= "redirect_failed",
+};
+
+static const char * const xdp_stat_names[HK_NR_XDP_STATS] = {
+	[HK_XDP_PASS_OTHER]		= "xdp_pass_other",
+	[HK_XDP_PASS_DATA]		= "xdp_pass_data",
+	[HK_XDP_PASS_HELLO]		= "xdp_pass_hello",
+	[HK_XDP_PASS_PROBE_REPLY]	= "xdp_pass_probe_reply",
+	[HK_XDP_TX_PROBE]		= "xdp_tx_probe",
+	[HK_XDP_DROP_SHORT]		= "xdp_drop_short",
+	[HK_XDP_DROP_LENGTH]		= "xdp_drop_length",
+	[HK_XDP_DROP_COVERAGE]		= "xdp_drop_coverage",
+	[HK_XDP_DROP_CHECKSUM]		= "xdp_drop_checksum",
+	[HK_XDP_DROP_FRAGMENT]		= "xdp_drop_fragment",
+	[HK_XDP_DROP_VERSION]		= "xdp_drop_version",
+	[HK_XDP_DROP_ASSOC]		= "xdp_drop_association",
+	[HK_XDP_DROP_SOURCE]		= "xdp_drop_source",
+	[HK_XDP_DROP_TOKEN]		= "xdp_drop_token",
+};
+
+/**
+ * hk_stat_name - a counter's name in reports
+ * @stat: below HK_NR_STATS
+ *
+ * Return: constant string.
+ */
+const char *hk_stat_name(enum hk_stat stat)
+{
+	return stat_names[stat];
+}
+
+/**
+ * hk_xdp_stat_name - likewise, of the XDP program
+ * @stat: below HK_NR_XDP_STATS
+ *
+ * Return: constant string.
+ */
+const char *hk_xdp_stat_name(enum hk_xdp_stat stat)
+{
+	return xdp_stat_names[stat];
+}
