@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What `show` is told: flows, peers, stats.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../tcp/addr.h"
+#include "private.h"
+
+#define ENDPOINT_LEN	(INET6_ADDRSTRLEN + 10)
+
+static const char *endpoint(char *buf, const __be32 addr[4], __be16 port)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if (hk_addr_is_mapped(addr)) {
+		inet_ntop(AF_INET, &addr[3], text, sizeof(text));
+		snprintf(buf, ENDPOINT_LEN, "%s:%u", text, ntohs(port));
+	} else {
+		inet_ntop(AF_INET6, addr, text, sizeof(text));
+		snprintf(buf, ENDPOINT_LEN, "[%s]:%u", text, ntohs(port));
+	}
+	return buf;
+}
+
+static const char *proto_of(const struct hk_peer *peer)
+{
+	return peer && peer->port ? peer->port->carrier.ops->name : "none";
+}
+
+static const char * const flow_states[] = {
+	[HK_FLOW_HELD]		= "held",
+	[HK_FLOW_TAKING]	= "taking",
+	[HK_FLOW_OPEN]		= "open",
+	[HK_FLOW_ENDED]		= "ended",
+};
+
+static const char *flow_state(const struct hk_flow *f)
+{
+	if (f->native)
+		return "native";
+	if (f->state == HK_FLOW_OPEN && (f->in_done || f->out_done))
+		return f->in_done && f->out_done ? "closing" : "half-closed";
+	return flow_states[f->state];
+}
+
+static void answer_flow(struct hk_report *rep, const struct hk_flow *f)
+{
+	char text[ENDPOINT_LEN];
+
+	hk_report_object(rep);
+	hk_report_str(rep, "local", endpoint(text, f->key.laddr, f->key.lport));
+	hk_report_str(rep, "remote", endpoint(text, f->key.raddr, f->key.rport));
+	hk_report_str(rep, "role", f->active ? "client" : "server");
+	hk_report_str(rep, "proto", proto_of(f->peer));
+	hk_report_str(rep, "state", flow_state(f));
+	hk_report_u64(rep, "app_to_net_bytes", f->reader.in_bytes);
+	hk_report_u64(rep, "net_to_app_bytes", f->out_bytes);
+	hk_report_u64(rep, "fast_lane_bytes", f->reader.fast_bytes);
+	hk_report_u64(rep, "native_lane_bytes", f->reader.in_bytes - f->reader.fast_bytes);
+	hk_report_u64(rep, "lane_switches", f->lane->switches);
+	hk_report_end(rep);
+}
+
+static int answer_flows(struct hk_relay *r, struct hk_report *rep)
+{
+	struct hk_flow *f;
+	unsigned int i;
+
+	hk_report_array(rep, "flows");
+	for (i = 0; i < HK_BUCKETS; i++)
+		LIST_FOREACH(f, &r->by_key[i], by_key)
+			answer_flow(rep, f);
+	hk_report_end(rep);
+	return 0;
+}
+
+static const char * const peer_states[] = {
+	[HK_PEER_HELLO]		= "hello",
+	[HK_PEER_UP]		= "up",
+	[HK_PEER_FAILED]	= "failed",
+};
+
+static void answer_peer(struct hk_report *rep, const struct hk_peer *peer)
+{
+	struct htp_stats stats = {};
+	char text[ENDPOINT_LEN];
+
+	if (peer->assoc)
+		htp_assoc_stats(peer->assoc, &stats);
+	hk_report_object(rep);
+	hk_report_str(rep, "address", endpoint(text, peer->path.remote, peer->path.rport));
+	hk_report_str(rep, "local", endpoint(text, peer->path.local, 0));
+	hk_report_str(rep, "proto", proto_of(peer));
+	hk_report_str(rep, "state", peer_states[peer->state]);
+	hk_report_str(rep, "role", peer->initiator ? "initiator" : "responder");
+	hk_report_u64(rep, "streams", stats.nr_streams);
+	hk_report_u64(rep, "datagram_bytes", peer->hello_len);
+	hk_report_u64(rep, "srtt_us", stats.srtt_ns / 1000);
+	hk_report_u64(rep, "min_rtt_us", stats.min_rtt_ns / 1000);
+	hk_report_u64(rep, "cwnd_bytes", stats.cwnd_bytes);
+	hk_report_u64(rep, "in_flight_bytes", stats.in_flight_bytes);
+	hk_report_u64(rep, "tx_datagrams", stats.tx_datagrams);
+	hk_report_u64(rep, "tx_bytes", stats.tx_bytes);
+	hk_report_u64(rep, "rx_datagrams", stats.rx_datagrams);
+	hk_report_u64(rep, "rx_bytes", stats.rx_bytes);
+	hk_report_u64(rep, "retransmitted_bytes", stats.retransmitted_bytes);
+	hk_report_u64(rep, "lost_packets", stats.lost_packets);
+	hk_report_u64(rep, "spurious_losses", stats.spurious_losses);
+	hk_report_u64(rep, "ptos", stats.ptos);
+	hk_report_u64(rep, "memory_bytes", stats.memory_bytes);
+	hk_report_end(rep);
+}
+
+static int answer_peers(struct hk_relay *r, struct hk_report *rep)
+{
+	struct hk_peer *peer;
+
+	hk_report_array(rep, "peers");
+	LIST_FOREACH(peer, &r->peers, all)
+		answer_peer(rep, peer);
+	hk_report_end(rep);
+	return 0;
+}
+
+static const char * const relay_stats[HK_NR_REL_STATS] = {
+	[HK_REL_FLOWS_ACTIVE]		= "flows_active",
+	[HK_REL_FLOWS_PASSIVE]		= "flows_passive",
+	[HK_REL_FLOWS_DONE]		= "flows_done",
+	[HK_REL_FLOWS_RESET]		= "flows_reset",
+	[HK_REL_FLOWS_LEFT_NATIVE]	= "flows_left_native",
+	[HK_REL_FLOWS_FORGE_FAILED]	= "flows_forge_failed",
+	[HK_REL_FLOWS_LATE]		= "flows_late",
+	[HK_REL_OPEN_REFUSED]		= "open_refused",
+	[HK_REL_HELLO_SENT]		= "hello_sent",
+	[HK_REL_HELLO_ANSWERED]		= "hello_answered",
+	[HK_REL_HELLO_FAILED]		= "hello_failed",
+	[HK_REL_HELLO_RECEIVED]		= "hello_received",
+	[HK_REL_HELLO_REJECTED]		= "hello_rejected",
+	[HK_REL_RX_UNKNOWN]		= "rx_unknown_association",
+	[HK_REL_RX_SOURCE]		= "rx_wrong_source",
+	[HK_REL_RX_MALFORMED]		= "rx_malformed",
+	[HK_REL_PEERS_LOST]		= "peers_lost",
+	[HK_REL_TABLE_FULL]		= "table_full",
+	[HK_REL_ICMP_ERRORS]		= "icmp_errors",
+};
+
+static void answer_bpf_stats(struct hk_relay *r, struct hk_report *rep)
+{
+	__u64 xdp[HK_NR_XDP_STATS], stats[HK_NR_STATS];
+	unsigned int i;
+
+	if (!hk_dataplane_stats(r->dp, stats))
+		for (i = 0; i < HK_NR_STATS; i++)
+			hk_report_u64(rep, hk_stat_name(i), stats[i]);
+	if (!hk_dataplane_xdp_stats(r->dp, xdp))
+		for (i = 0; i < HK_NR_XDP_STATS; i++)
+			hk_report_u64(rep, hk_xdp_stat_name(i), xdp[i]);
+}
+
+static void answer_devices(struct hk_relay *r, struct hk_report *rep)
+{
+	char name[IF_NAMESIZE];
+	unsigned int i;
+
+	hk_report_section(rep, "xdp_mode");
+	for (i = 0; i < r->dp_config.nr_devs; i++)
+		if (if_indextoname(r->dp_config.ifindex[i], name))
+			hk_report_str(rep, name, hk_dataplane_xdp_mode(r->dp, i));
+	hk_report_end(rep);
+}
+
+static int answer_stats(struct hk_relay *r, struct hk_report *rep)
+{
+	const struct hk_dataplane_times *times = hk_dataplane_times(r->dp);
+	unsigned int i;
+
+	hk_report_u64(rep, "uptime_ms", (r->now_ns - r->started_ns) / NSEC_PER_MSEC);
+	hk_report_u64(rep, "load_us", times->load_ns / 1000);
+	hk_report_u64(rep, "attach_us", times->attach_ns / 1000);
+	hk_report_bool(rep, "draining", r->drain_until_ns != 0);
+	hk_report_u64(rep, "flows", r->nr_flows);
+	hk_report_u64(rep, "peers", r->nr_peers);
+	for (i = 0; i < HK_NR_REL_STATS; i++)
+		hk_report_u64(rep, relay_stats[i], r->stats[i]);
+	answer_bpf_stats(r, rep);
+	answer_devices(r, rep);
+	return 0;
+}
+
+/**
+ * hk_answer - write what the control socket was asked for
+ * @priv:   relay
+ * @what:   "flows", "peers" or "stats"
+ * @report: to write to
+ *
+ * Return: 0, -ENOENT if there is no such thing.
+ */
+int hk_answer(void *priv, const char *what, struct hk_report *report)
+{
+	if (!strcmp(what, "flows"))
+		return answer_flows(priv, report);
+	if (!strcmp(what, "peers"))
+		return answer_peers(priv, report);
+	if (!strcmp(what, "stats"))
+		return answer_stats(priv, report);
+	return -ENOENT;
+}

@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Peers: associations with other daemons, and the datagrams in and out.
+ *
+ * A datagram counts only if the association id in it is one of ours (64 random
+ * bits) and it comes from that peer's address; all else is counted and dropped.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "log.h"
+#include "private.h"
+
+#define IDLE_NS		(600 * NSEC_PER_SEC)
+#define KEEPALIVE_NS	(5 * NSEC_PER_SEC)
+#define DEAD_NS		(20 * NSEC_PER_SEC)
+#define UNPROVEN_NS	(10 * NSEC_PER_SEC)
+
+/* ids are random already */
+static struct hk_peer_bucket *bucket(struct hk_relay *r, __u64 id)
+{
+	return &r->by_id[id % HK_BUCKETS];
+}
+
+/**
+ * hk_peer_by_id - the peer that writes this id into its datagrams
+ * @r:	relay
+ * @id:	destination id
+ *
+ * Return: peer or NULL.
+ */
+struct hk_peer *hk_peer_by_id(struct hk_relay *r, __u64 id)
+{
+	struct hk_peer *peer;
+
+	LIST_FOREACH(peer, bucket(r, id), by_id)
+		if (peer->local_id == id)
+			return peer;
+	return NULL;
+}
+
+static bool same_hosts(const struct hk_path *a, const struct hk_path *b)
+{
+	return !memcmp(a->local, b->local, sizeof(a->local)) &&
+	       !memcmp(a->remote, b->remote, sizeof(a->remote));
+}
+
+static void unproven_timeout(struct hk_peer *peer, __u64 now_ns)
+{
+	if (!peer->initiator && !peer->proven && now_ns >= peer->created_ns + UNPROVEN_NS)
+		hk_peer_fail(peer, HTP_CODE_TIMEOUT);
+}
+
+static void peer_timer(struct hk_timer *timer, __u64 now_ns)
+{
+	struct hk_peer *peer = (void *)((char *)timer - offsetof(struct hk_peer, timer));
+
+	if (peer->state == HK_PEER_HELLO) {
+		hk_hello_timer(peer);
+		return;
+	}
+	if (peer->state != HK_PEER_UP)
+		return;
+	htp_assoc_expire(peer->assoc, now_ns);
+	unproven_timeout(peer, now_ns);
+	hk_peer_touch(peer);
+}
+
+static int random_id(struct hk_relay *r, __u64 *id)
+{
+	do {
+		if (getrandom(id, sizeof(*id), 0) != sizeof(*id))
+			return -EIO;
+	} while (!*id || hk_peer_by_id(r, *id));
+	return 0;
+}
+
+/**
+ * hk_peer_create - a peer in HELLO, not started
+ * @r:	      relay
+ * @path:     where to
+ * @instance: the other daemon's
+ *
+ * Return: owned by @r; NULL if there are HK_MAX_PEERS already, or no memory.
+ */
+struct hk_peer *hk_peer_create(struct hk_relay *r, const struct hk_path *path,
+			       const __u8 instance[8])
+{
+	struct hk_peer *peer;
+
+	if (r->nr_peers >= HK_MAX_PEERS) {
+		r->stats[HK_REL_TABLE_FULL]++;
+		return NULL;
+	}
+	peer = calloc(1, sizeof(*peer));
+	if (!peer)
+		return NULL;
+	if (random_id(r, &peer->local_id) ||
+	    hk_dataplane_add_assoc(r->dp, peer->local_id, path->remote)) {
+		free(peer);
+		return NULL;
+	}
+	peer->relay = r;
+	peer->path = *path;
+	memcpy(peer->instance, instance, sizeof(peer->instance));
+	peer->timer.fire = peer_timer;
+	peer->created_ns = r->now_ns;
+	LIST_INSERT_HEAD(&r->peers, peer, all);
+	LIST_INSERT_HEAD(bucket(r, peer->local_id), peer, by_id);
+	r->nr_peers++;
+	return peer;
+}
+
+/**
+ * hk_peer_get - the peer for a new connection; HELLO starts if there is none yet
+ * @r:	      relay
+ * @path:     from this host's address to the other daemon's
+ * @instance: the other daemon's
+ * @protos:   carriers to try, HK_PROTO_*
+ * @rtt_ns:   round trip that TCP's handshake took
+ *
+ * Return: in UP or HELLO; NULL: no room.
+ */
+struct hk_peer *hk_peer_get(struct hk_relay *r, const struct hk_path *path, const __u8 instance[8],
+			    __u8 protos, __u64 rtt_ns)
+{
+	struct hk_peer *peer;
+
+	LIST_FOREACH(peer, &r->peers, all)
+		if (peer->state != HK_PEER_FAILED && same_hosts(&peer->path, path) &&
+		    !memcmp(peer->instance, instance, sizeof(peer->instance)))
+			return peer;
+	peer = hk_peer_create(r, path, instance);
+	if (!peer)
+		return NULL;
+	peer->initiator = true;
+	peer->protos = protos;
+	peer->rtt_ns = rtt_ns;
+	hk_hello_start(peer);
+	return peer;
+}
+
+static struct htp_assoc *create_assoc(struct hk_peer *peer, const struct htp_hello *hello,
+				      __u32 max_datagram)
+{
+	struct htp_config config = {
+		.peer_id = hello->src_id,
+		.initiator = peer->initiator,
+		.max_datagram = max_datagram,
+		.initial_rtt_ns = peer->rtt_ns,
+		.stream_window = HK_STREAM_WINDOW,
+		.window = HK_ASSOC_WINDOW,
+		.stream_buffer = HK_STREAM_BUFFER,
+		.peer_window = hello->window,
+		.peer_stream_window = hello->stream_window,
+		.max_streams = HK_MAX_FLOWS,
+		.idle_timeout_ns = IDLE_NS,
+		.keepalive_ns = KEEPALIVE_NS,
+		.dead_ns = DEAD_NS,
+	};
+
+	return htp_assoc_create(&config, peer->relay->now_ns);
+}
+
+/**
+ * hk_peer_up - the handshake is done: make the association
+ * @peer:	  peer with @port set; UP already: nothing was sent yet, it is made anew
+ * @hello:	  what the other side said
+ * @max_datagram: size that the handshake has proven
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int hk_peer_up(struct hk_peer *peer, const struct htp_hello *hello, __u32 max_datagram)
+{
+	if (max_datagram > hello->max_datagram)
+		max_datagram = hello->max_datagram;
+	if (max_datagram > HK_DATAGRAM_BUF)
+		max_datagram = HK_DATAGRAM_BUF;
+	htp_assoc_destroy(peer->assoc);
+	peer->assoc = create_assoc(peer, hello, max_datagram);
+	if (!peer->assoc)
+		return -ENOMEM;
+	peer->remote_id = hello->src_id;
+	peer->hello_len = max_datagram;
+	peer->state = HK_PEER_UP;
+	hk_peer_touch(peer);
+	return 0;
+}
+
+/**
+ * hk_peer_fail - the association ended, or never began
+ * @peer: freed at the end of the loop pass
+ * @code: why
+ *
+ * Held connections go back to plain TCP, all others are reset.
+ */
+void hk_peer_fail(struct hk_peer *peer, enum htp_code code)
+{
+	struct hk_relay *r = peer->relay;
+	struct hk_flow *f, *next;
+
+	if (peer->state == HK_PEER_FAILED)
+		return;
+	if (peer->state == HK_PEER_UP && code == HTP_CODE_TIMEOUT)
+		r->stats[HK_REL_PEERS_LOST]++;
+	for (f = LIST_FIRST(&peer->flows); f; f = next) {
+		next = LIST_NEXT(f, by_peer);
+		if (f->state == HK_FLOW_HELD)
+			hk_takeover_leave(f);
+		else
+			hk_flow_end(f, HK_END_RESET, code);
+	}
+	hk_timer_cancel(&r->timers, &peer->timer);
+	peer->state = HK_PEER_FAILED;
+	hk_peer_touch(peer);
+}
+
+static void destroy(struct hk_peer *peer)
+{
+	struct hk_relay *r = peer->relay;
+
+	hk_dataplane_del_assoc(r->dp, peer->local_id);
+	hk_timer_cancel(&r->timers, &peer->timer);
+	if (peer->dirty)
+		TAILQ_REMOVE(&r->dirty, peer, dirty_entry);
+	LIST_REMOVE(peer, all);
+	LIST_REMOVE(peer, by_id);
+	htp_assoc_destroy(peer->assoc);
+	if (!peer->initiator && !peer->proven)
+		r->nr_unproven--;
+	r->nr_peers--;
+	free(peer);
+}
+
+/**
+ * hk_peers_reap - free failed peers
+ * @r: relay, between loop passes
+ */
+void hk_peers_reap(struct hk_relay *r)
+{
+	struct hk_peer *peer, *next;
+
+	for (peer = LIST_FIRST(&r->peers); peer; peer = next) {
+		next = LIST_NEXT(peer, all);
+		if (peer->state == HK_PEER_FAILED)
+			destroy(peer);
+	}
+}
+
+/**
+ * hk_peer_touch - look after this peer before the loop waits: events, sending, timer
+ * @peer: peer or NULL
+ */
+void hk_peer_touch(struct hk_peer *peer)
+{
+	if (!peer || peer->dirty)
+		return;
+	peer->dirty = true;
+	TAILQ_INSERT_TAIL(&peer->relay->dirty, peer, dirty_entry);
+}
+
+/*
+ * The first DATA proves the initiator's address and shows the carrier it chose.
+ * A daemon that was here before, at the same address and port, is gone then.
+ */
+static void prove(struct hk_peer *peer, struct hk_port *port, const struct hk_path *path)
+{
+	struct hk_relay *r = peer->relay;
+	struct hk_peer *old;
+
+	peer->proven = true;
+	peer->port = port;
+	peer->path.rport = path->rport;
+	r->nr_unproven--;
+	LIST_FOREACH(old, &r->peers, all)
+		if (old != peer && old->path.rport == peer->path.rport &&
+		    same_hosts(&old->path, &peer->path) &&
+		    memcmp(old->instance, peer->instance, sizeof(peer->instance)))
+			hk_peer_fail(old, HTP_CODE_TIMEOUT);
+}
+
+static void data_rx(struct hk_relay *r, struct hk_port *port, const struct hk_datagram *dgram,
+		    const struct htp_hdr *hdr)
+{
+	struct hk_peer *peer = hk_peer_by_id(r, hdr->dst_id);
+
+	if (!peer || peer->state != HK_PEER_UP) {
+		r->stats[HK_REL_RX_UNKNOWN]++;
+		return;
+	}
+	if (!same_hosts(&peer->path, &dgram->path)) {
+		r->stats[HK_REL_RX_SOURCE]++;
+		return;
+	}
+	if (htp_assoc_rx(peer->assoc, dgram->data, dgram->len, r->now_ns)) {
+		r->stats[HK_REL_RX_MALFORMED]++;
+		return;
+	}
+	if (!peer->initiator && !peer->proven)
+		prove(peer, port, &dgram->path);
+	hk_peer_touch(peer);
+}
+
+static void hello_ack_rx(struct hk_relay *r, struct hk_port *port, const struct hk_datagram *dgram,
+			 const struct htp_hdr *hdr)
+{
+	struct hk_peer *peer = hk_peer_by_id(r, hdr->dst_id);
+
+	if (!peer)
+		r->stats[HK_REL_RX_UNKNOWN]++;
+	else if (!same_hosts(&peer->path, &dgram->path))
+		r->stats[HK_REL_RX_SOURCE]++;
+	else if (peer->state == HK_PEER_HELLO)
+		hk_hello_ack_rx(peer, port, dgram);
+}
+
+/**
+ * hk_peer_rx - a datagram came in
+ * @r:	   relay
+ * @port:  on which carrier
+ * @dgram: from whom; borrowed
+ */
+void hk_peer_rx(struct hk_relay *r, struct hk_port *port, const struct hk_datagram *dgram)
+{
+	struct htp_hdr hdr;
+
+	if (htp_hdr_read(dgram->data, dgram->len, &hdr)) {
+		r->stats[HK_REL_RX_MALFORMED]++;
+		return;
+	}
+	switch (hdr.type) {
+	case HTP_DATA:
+		data_rx(r, port, dgram, &hdr);
+		break;
+	case HTP_HELLO:
+		hk_hello_rx(r, port, dgram);
+		break;
+	case HTP_HELLO_ACK:
+		hello_ack_rx(r, port, dgram, &hdr);
+		break;
+	default:
+		r->stats[HK_REL_RX_MALFORMED]++;
+	}
+}
+
+static __u64 instance_id(const struct hk_peer *peer)
+{
+	__be64 id;
+
+	memcpy(&id, peer->instance, sizeof(id));
+	return be64toh(id);
+}
+
+/**
+ * hk_peer_unreachable - an ICMP message quotes a datagram of ours
+ * @r:	   relay
+ * @port:  on which carrier
+ * @error: what it says
+ *
+ * Anybody may send one. It counts only if it quotes an id that we wrote, and
+ * then it only makes us look closer.
+ */
+void hk_peer_unreachable(struct hk_relay *r, struct hk_port *port,
+			 const struct hk_carrier_error *error)
+{
+	struct hk_peer *peer;
+	struct htp_hdr hdr;
+
+	if (error->err == EMSGSIZE || htp_hdr_read(error->data, error->len, &hdr))
+		return;
+	LIST_FOREACH(peer, &r->peers, all) {
+		if (memcmp(peer->path.remote, error->path.remote, sizeof(peer->path.remote)))
+			continue;
+		if (peer->state == HK_PEER_HELLO && hdr.type == HTP_HELLO &&
+		    hdr.dst_id == instance_id(peer))
+			hk_hello_refused(peer, port);
+		if (peer->state == HK_PEER_UP && hdr.type == HTP_DATA &&
+		    hdr.dst_id == peer->remote_id) {
+			htp_assoc_suspect(peer->assoc, r->now_ns);
+			hk_peer_touch(peer);
+		}
+	}
+}
+
+static void stream_events(struct hk_peer *peer)
+{
+	struct htp_stream *stream;
+	unsigned int events;
+	struct hk_flow *f;
+
+	while ((stream = htp_assoc_event(peer->assoc, &events))) {
+		f = htp_stream_owner(stream);
+		if (f)
+			hk_flow_on_stream(f, events);
+		else if (events & HTP_EV_OPENED)
+			hk_takeover_opened(peer, stream);
+		else
+			htp_stream_release(stream);
+	}
+}
+
+/**
+ * hk_peers_events - pass on what happened to streams
+ * @r: relay
+ */
+void hk_peers_events(struct hk_relay *r)
+{
+	struct hk_peer *peer;
+
+	TAILQ_FOREACH(peer, &r->dirty, dirty_entry)
+		if (peer->state == HK_PEER_UP)
+			stream_events(peer);
+}
+
+/* Returns false if the carrier is blocked: the peer stays dirty until EPOLLOUT */
+static bool send_all(struct hk_peer *peer)
+{
+	struct hk_relay *r = peer->relay;
+	struct hk_datagram *dgram;
+	ssize_t len;
+
+	for (;;) {
+		dgram = hk_port_slot(r, peer->port);
+		if (!dgram)
+			return false;
+		len = htp_assoc_tx(peer->assoc, dgram->data, HK_DATAGRAM_BUF, r->now_ns);
+		if (len <= 0)
+			return true;
+		dgram->path = peer->path;
+		dgram->len = len;
+		peer->port->nr++;
+	}
+}
+
+static void flush(struct hk_peer *peer)
+{
+	struct hk_relay *r = peer->relay;
+	__u64 deadline;
+
+	if (!peer->assoc)
+		return;
+	send_all(peer);
+	if (peer->state != HK_PEER_UP)
+		return;
+	if (htp_assoc_is_closed(peer->assoc)) {
+		hk_peer_fail(peer, htp_assoc_code(peer->assoc));
+		return;
+	}
+	deadline = htp_assoc_deadline(peer->assoc);
+	if (!peer->initiator && !peer->proven && deadline > peer->created_ns + UNPROVEN_NS)
+		deadline = peer->created_ns + UNPROVEN_NS;
+	hk_timer_arm(&r->timers, &peer->timer, deadline);
+}
+
+/**
+ * hk_peers_flush - send what all touched peers have, arm their timers
+ * @r: relay, at the end of a loop pass
+ */
+void hk_peers_flush(struct hk_relay *r)
+{
+	struct hk_peer *peer;
+	unsigned int i;
+
+	while ((peer = TAILQ_FIRST(&r->dirty))) {
+		TAILQ_REMOVE(&r->dirty, peer, dirty_entry);
+		peer->dirty = false;
+		flush(peer);
+	}
+	for (i = 0; i < r->nr_ports; i++)
+		if (!r->ports[i].blocked)
+			hk_port_flush(r, &r->ports[i]);
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The daemon's inside: the relay, its peers and its flows. One thread.
+ *
+ *	relay 1--n peer    an association with one other daemon, over one carrier
+ *	peer  1--n flow    a hooked connection: redirection socket <-> stream
+ *	relay 1--n port    an open carrier
+ *
+ * A flow is in one of these states:
+ *
+ *	HELD	outgoing; the gate holds the SYN-ACK, the peer is not up yet
+ *	TAKING	the redirection socket exists, the handshake segment is injected;
+ *		the ESTABLISHED event decides
+ *	OPEN	bytes flow
+ *	ENDED	everything is closed; freed at the end of the loop pass
+ *
+ *	HELD -> TAKING	peer came up		HELD -> ENDED	it did not: plain TCP
+ *	TAKING -> OPEN	event says taken	TAKING -> ENDED	event says native; time-out
+ *	OPEN -> ENDED	both ends finished, or either reset
+ */
+#ifndef HK_RELAY_PRIVATE_H
+#define HK_RELAY_PRIVATE_H
+
+#include <linux/types.h>
+#include <sys/queue.h>
+#include "../bpf/hooker_abi.h"
+#include "../carrier/carrier.h"
+#include "../dataplane/dataplane.h"
+#include "../htp/htp.h"
+#include "../tcp/inject.h"
+#include "../tcp/state.h"
+#include "control.h"
+#include "lane.h"
+#include "relay.h"
+#include "route.h"
+#include "timer.h"
+
+#define NSEC_PER_MSEC		1000000ULL
+#define NSEC_PER_SEC		1000000000ULL
+
+#define HK_MAX_FLOWS		16384	/* connections at once; beyond: plain TCP */
+#define HK_MAX_PEERS		1024
+#define HK_MAX_UNPROVEN		64	/* peers that said HELLO and nothing since */
+#define HK_MAX_PORTS		8
+#define HK_HELLO_TRIES		4
+#define HK_BUCKETS		4096	/* of each hash table */
+#define HK_DATAGRAM_BUF		2048	/* room for one datagram in a batch */
+
+#define HK_REDIR_BUF		(512 * 1024)	/* each direction of a redirection socket */
+#define HK_FAST_LIMIT		(512 * 1024)	/* bytes outstanding in the fast lane */
+#define HK_STREAM_WINDOW	(4 << 20)
+#define HK_STREAM_BUFFER	(4 << 20)
+#define HK_ASSOC_WINDOW		(32 << 20)
+
+enum hk_flow_state {
+	HK_FLOW_HELD,
+	HK_FLOW_TAKING,
+	HK_FLOW_OPEN,
+	HK_FLOW_ENDED,
+};
+
+/* How a flow ends, seen by the application on this host */
+enum hk_flow_end {
+	HK_END_DONE,		/* in order: the kernel finishes what is under way */
+	HK_END_RESET,		/* ECONNRESET */
+	HK_END_SILENT,		/* not a packet: the connection belongs to plain TCP */
+};
+
+/**
+ * struct hk_flow - one hooked connection
+ * @relay:	 owner
+ * @slot:	 index into the relay's flows, and of its hk_lane
+ * @gen:	 changes when the slot is reused, so a late epoll event is recognised
+ * @state:	 see above
+ * @active:	 the application here called connect()
+ * @key:	 the application's socket
+ * @peer:	 borrowed; outlives the flow. NULL once ENDED
+ * @stream:	 borrowed from the association; NULL before OPEN (active) and once ENDED
+ * @redir_fd:	 redirection socket; owned, -1 before TAKING
+ * @lane:	 shared with SK_MSG
+ * @timer:	 HELD: none; TAKING: inject again, give up; left native: forget the verdict
+ * @attempts:	 injections so far
+ * @synack:	 active: the held packet, @synack_len bytes
+ * @rcv_wscale:	 active: window scale that the application offered, if it did
+ * @server_token: active: names the connection to the peer
+ * @offer:	 passive: what the SYN-ACK said
+ * @seen_ns:	 active: when the SYN-ACK came; its clock is extrapolated from here
+ * @reader:	 what was read from the application, by lane
+ * @out_bytes:	 written to the application
+ * @readable:	 the redirection socket may have input (edge-triggered)
+ * @writable:	 likewise room
+ * @in_done:	 the application's FIN was passed on
+ * @out_done:	 the peer's FIN was passed on
+ * @finished:	 the stream has nothing more to do in either direction
+ * @native:	 ended, but the NATIVE verdict is still needed
+ * @queued:	 is in the relay's ready list
+ */
+struct hk_flow {
+	struct hk_relay		*relay;
+	__u32			slot, gen;
+	enum hk_flow_state	state;
+	bool			active;
+	struct hk_flow_key	key;
+	struct hk_peer		*peer;
+	struct htp_stream	*stream;
+	int			redir_fd;
+	struct hk_lane		*lane;
+	struct hk_timer		timer;
+	unsigned int		attempts;
+	__u8			synack[HK_SYNACK_MAX];
+	__u32			synack_len;
+	__u8			rcv_wscale;
+	__u32			server_token;
+	struct hk_offer		offer;
+	__u64			seen_ns;
+	struct hk_lane_reader	reader;
+	__u64			out_bytes;
+	bool			readable, writable, in_done, out_done, finished, native, queued;
+	LIST_ENTRY(hk_flow)	by_key, by_peer;
+	TAILQ_ENTRY(hk_flow)	ready;
+	LIST_ENTRY(hk_flow)	ended;
+};
+
+/**
+ * struct hk_port - an open carrier and its send batch
+ * @carrier: owned
+ * @index:   in the relay's ports; order of preference
+ * @dgrams:  written, not yet sent: @head .. @nr
+ * @bufs:    HK_CARRIER_BATCH x HK_DATAGRAM_BUF; owned
+ * @blocked: the socket's buffer is full; waiting for EPOLLOUT
+ */
+struct hk_port {
+	struct hk_carrier	carrier;
+	unsigned int		index;
+	struct hk_datagram	dgrams[HK_CARRIER_BATCH];
+	__u8			*bufs;
+	int			head, nr;
+	bool			blocked;
+};
+
+enum hk_peer_state {
+	HK_PEER_HELLO,		/* we sent HELLO, flows wait */
+	HK_PEER_UP,
+	HK_PEER_FAILED,		/* to be freed at the end of the loop pass */
+};
+
+/**
+ * struct hk_peer - an association with another daemon
+ * @relay:	 owner
+ * @state:	 enum hk_peer_state
+ * @initiator:	 we sent HELLO
+ * @proven:	 passive: the peer has sent DATA, so its address is real
+ * @path:	 where datagrams go
+ * @instance:	 the other daemon's instance id, as bytes of the option
+ * @local_id:	 what the peer writes into datagrams to us
+ * @remote_id:	 what we write
+ * @port:	 carrier in use (HELLO: the best that answered); borrowed
+ * @assoc:	 owned; NULL in HELLO
+ * @timer:	 HELLO: send again, choose, give up; UP: the association's deadline
+ * @nonce:	 HELLO: xor-ed with attempt and carrier it makes the nonces
+ * @protos:	 HELLO: carriers that are tried, HK_PROTO_*
+ * @failed:	 HELLO: of them, refused by the host or the network
+ * @attempts:	 HELLOs sent on each carrier
+ * @hello_len:	 HELLO: datagram size proven by the answer
+ * @full_len:	 HELLO: largest datagram that the route takes
+ * @sent_ns:	 HELLO: when each attempt was sent
+ * @choose_ns:	 HELLO: not the best carrier answered: waiting for better till then; 0: none
+ * @rtt_ns:	 HELLO: round trip that TCP's handshake took; then that of HELLO
+ * @answer:	 HELLO: the answer that will be used
+ * @dirty:	 is in the relay's dirty list
+ * @created_ns:	 when
+ */
+struct hk_peer {
+	struct hk_relay		*relay;
+	enum hk_peer_state	state;
+	bool			initiator, proven;
+	struct hk_path		path;
+	__u8			instance[8];
+	__u64			local_id, remote_id;
+	struct hk_port		*port;
+	struct htp_assoc	*assoc;
+	struct hk_timer		timer;
+	__u64			nonce;
+	__u8			protos, failed;
+	unsigned int		attempts;
+	__u32			hello_len, full_len;
+	__u64			sent_ns[HK_HELLO_TRIES];
+	__u64			choose_ns, rtt_ns, created_ns;
+	struct htp_hello	answer;
+	bool			dirty;
+	LIST_HEAD(, hk_flow)	flows;
+	LIST_ENTRY(hk_peer)	all, by_id;
+	TAILQ_ENTRY(hk_peer)	dirty_entry;
+};
+
+/* Counters of the daemon, reported beside those of the BPF programs */
+enum hk_relay_stat {
+	HK_REL_FLOWS_ACTIVE,		/* outgoing connections that reached OPEN */
+	HK_REL_FLOWS_PASSIVE,
+	HK_REL_FLOWS_DONE,		/* ended in order */
+	HK_REL_FLOWS_RESET,
+	HK_REL_FLOWS_LEFT_NATIVE,	/* held, then given back to plain TCP */
+	HK_REL_FLOWS_FORGE_FAILED,
+	HK_REL_FLOWS_LATE,		/* taken over, but the application was gone or never came */
+	HK_REL_OPEN_REFUSED,		/* OPENs without a matching offer */
+	HK_REL_HELLO_SENT,
+	HK_REL_HELLO_ANSWERED,
+	HK_REL_HELLO_FAILED,		/* no carrier answered */
+	HK_REL_HELLO_RECEIVED,
+	HK_REL_HELLO_REJECTED,		/* not for this instance, malformed, or too many */
+	HK_REL_RX_UNKNOWN,		/* DATA for no association of ours */
+	HK_REL_RX_SOURCE,		/* DATA from another address than the peer's */
+	HK_REL_RX_MALFORMED,
+	HK_REL_PEERS_LOST,		/* associations that ended by time-out */
+	HK_REL_TABLE_FULL,		/* flow or peer table full: plain TCP */
+	HK_REL_ICMP_ERRORS,
+	HK_NR_REL_STATS,
+};
+
+/**
+ * struct hk_blocked - carriers that did not get through to a host
+ * @raddr:    the host
+ * @instance: of its daemon: another one may be elsewhere behind the same address
+ * @protos:   HK_PROTO_*
+ * @until_ns: not tried before
+ */
+struct hk_blocked {
+	__be32	raddr[4];
+	__u8	instance[8];
+	__u8	protos;
+	__u64	until_ns;
+};
+
+#define HK_MAX_BLOCKED	64
+
+/**
+ * struct hk_relay - the daemon
+ */
+struct hk_relay {
+	const struct hk_relay_config	*config;
+	struct hk_dataplane		*dp;
+	struct hk_live			*live;
+	struct hk_dataplane_config	dp_config;
+	struct hk_port			ports[HK_MAX_PORTS];
+	unsigned int			nr_ports;
+	struct hk_injector		lo, wire;
+	struct hk_route			route;
+	bool				routed;
+	struct hk_control		control;
+	bool				controlled;
+	struct hk_timers		timers;
+	int				epoll_fd, signal_fd, rx_epoll_marker;
+	__u8				*rx_bufs;
+	__u8				instance[8];
+	__u64				now_ns, started_ns;
+	__u64				drain_until_ns;		/* 0: not draining */
+	bool				stop;
+	struct hk_flow			*flows;			/* HK_MAX_FLOWS slots */
+	__u32				*free_slots;
+	__u32				nr_free, nr_flows, nr_peers, nr_unproven;
+	LIST_HEAD(hk_flow_bucket, hk_flow) *by_key;
+	LIST_HEAD(hk_peer_bucket, hk_peer) *by_id;
+	LIST_HEAD(, hk_peer)		peers;
+	LIST_HEAD(, hk_flow)		ended;
+	TAILQ_HEAD(, hk_flow)		ready;
+	TAILQ_HEAD(, hk_peer)		dirty;
+	struct hk_blocked		blocked[HK_MAX_BLOCKED];
+	__u64				stats[HK_NR_REL_STATS];
+	__u64				hash_seed;
+};
+
+/* What an epoll event belongs to: kind, generation and slot, never a pointer */
+enum hk_source {
+	HK_SRC_SIGNAL,
+	HK_SRC_EVENTS,
+	HK_SRC_CONTROL,
+	HK_SRC_PORT,
+	HK_SRC_FLOW,
+};
+
+static inline __u64 hk_source_pack(enum hk_source kind, __u32 gen, __u32 slot)
+{
+	return (__u64)kind << 56 | (__u64)(gen & 0xffffff) << 32 | slot;
+}
+
+/* relay.c */
+int	hk_relay_poll(struct hk_relay *r, int op, int fd, __u32 events, __u64 data);
+__u64	hk_now_ns(void);
+
+/* flow.c: a connection from its take-over to its end */
+struct hk_flow *hk_flow_create(struct hk_relay *r, const struct hk_flow_key *key, bool active);
+struct hk_flow *hk_flow_find(struct hk_relay *r, const struct hk_flow_key *key);
+int	hk_flow_forge(struct hk_flow *f, const struct hk_tcp_state *state);
+void	hk_flow_opened(struct hk_flow *f);
+void	hk_flow_end(struct hk_flow *f, enum hk_flow_end how, enum htp_code code);
+void	hk_flow_wake(struct hk_flow *f);
+void	hk_flow_on_poll(struct hk_flow *f, __u32 events);
+void	hk_flow_on_stream(struct hk_flow *f, unsigned int events);
+void	hk_flows_pump(struct hk_relay *r);
+void	hk_flows_reap(struct hk_relay *r);
+
+/* takeover.c: handshakes, from the BPF programs' events and the peer's OPENs */
+void	hk_takeover_event(void *priv, const void *record, size_t len);
+void	hk_takeover_proceed(struct hk_flow *f);
+void	hk_takeover_leave(struct hk_flow *f);
+void	hk_takeover_opened(struct hk_peer *peer, struct htp_stream *stream);
+
+/* peer.c: associations and the datagrams in and out */
+struct hk_peer *hk_peer_get(struct hk_relay *r, const struct hk_path *path, const __u8 instance[8],
+			    __u8 protos, __u64 rtt_ns);
+struct hk_peer *hk_peer_by_id(struct hk_relay *r, __u64 id);
+struct hk_peer *hk_peer_create(struct hk_relay *r, const struct hk_path *path,
+			       const __u8 instance[8]);
+int	hk_peer_up(struct hk_peer *peer, const struct htp_hello *hello, __u32 max_datagram);
+void	hk_peer_fail(struct hk_peer *peer, enum htp_code code);
+void	hk_peer_touch(struct hk_peer *peer);
+void	hk_peer_rx(struct hk_relay *r, struct hk_port *port, const struct hk_datagram *dgram);
+void	hk_peer_unreachable(struct hk_relay *r, struct hk_port *port,
+			    const struct hk_carrier_error *error);
+void	hk_peers_events(struct hk_relay *r);
+void	hk_peers_flush(struct hk_relay *r);
+void	hk_peers_reap(struct hk_relay *r);
+
+/* hello.c: proving the path before anything is taken over */
+void	hk_hello_start(struct hk_peer *peer);
+void	hk_hello_timer(struct hk_peer *peer);
+void	hk_hello_rx(struct hk_relay *r, struct hk_port *port, const struct hk_datagram *dgram);
+void	hk_hello_ack_rx(struct hk_peer *peer, struct hk_port *port, const struct hk_datagram *dgram);
+void	hk_hello_refused(struct hk_peer *peer, struct hk_port *port);
+__u8	hk_blocked_protos(struct hk_relay *r, const __be32 raddr[4], const __u8 instance[8]);
+
+/* port.c: sending and receiving on the carriers */
+int	hk_ports_open(struct hk_relay *r);
+void	hk_ports_close(struct hk_relay *r);
+struct hk_datagram *hk_port_slot(struct hk_relay *r, struct hk_port *port);
+int	hk_port_flush(struct hk_relay *r, struct hk_port *port);
+void	hk_port_on_poll(struct hk_relay *r, unsigned int index, __u32 events);
+
+/* host.c: what the machine is like */
+int	hk_host_cgroup2(char *path, size_t size);
+int	hk_host_devices(int *ifindex, unsigned int max);
+int	hk_host_netns_cookie(__u64 *cookie);
+
+/* answer.c: `show` */
+int	hk_answer(void *priv, const char *what, struct hk_report *report);
+
+#endif /* HK_RELAY_PRIVATE_H */

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The daemon: what `hooker run` starts and what its control socket answers.
+ */
+#ifndef HK_RELAY_H
+#define HK_RELAY_H
+
+#include <linux/types.h>
+#include <stdbool.h>
+#include <net/if.h>
+
+#define HK_DEFAULT_PORT		18507
+#define HK_DEFAULT_NAME		"default"
+#define HK_RUN_DIR		"/run/hooker"
+#define HK_MAX_DEVS		16
+#define HK_MAX_RULES		64
+
+/**
+ * struct hk_prefix - one --to
+ * @addr: IPv6 or IPv4-mapped, network order, host bits zero
+ * @len:  prefix length over the 128 bits (an IPv4 /24 is 120)
+ * @port: network order, 0: any
+ */
+struct hk_prefix {
+	__be32	addr[4];
+	__u8	len;
+	__be16	port;
+};
+
+/**
+ * struct hk_relay_config - what the command line says; the parser fills it, hk_relay_run() reads it
+ * @name:        names the control socket /run/hooker/NAME.sock
+ * @cgroup:      path of a cgroup2 directory; NULL: the root, found by itself
+ * @carriers:    names in order of preference, NULL-terminated
+ * @port:        host order
+ * @devs:        devices that get the XDP program; nr_devs 0: all up, non-loopback
+ * @no_xdp:      attach none
+ * @to:          outgoing connections that are offered; nr_to 0 with nr_from_ports 0: all
+ * @from_ports:  local ports, host order, whose listeners take offers; likewise
+ * @debug:       print libbpf's and the verifier's messages
+ */
+struct hk_relay_config {
+	const char		*name;
+	const char		*cgroup;
+	const char		*carriers[8];
+	__u16			port;
+	char			devs[HK_MAX_DEVS][IF_NAMESIZE];
+	unsigned int		nr_devs;
+	bool			no_xdp;
+	struct hk_prefix	to[HK_MAX_RULES];
+	unsigned int		nr_to;
+	__u16			from_ports[HK_MAX_RULES];
+	unsigned int		nr_from_ports;
+	bool			debug;
+};
+
+int	hk_relay_run(const struct hk_relay_config *config);
+
+#endif /* HK_RELAY_H */

@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Take-over: from a handshake that carries offers to a flow that carries bytes.
+ *
+ *	client				server
+ *	SYN-ACK event -> HELD
+ *	peer up -> forge, inject SYN-ACK
+ *	  -> TAKING
+ *	ESTABLISHED event -> OPEN frame	-> OPENED: offer found, forge, inject ACK
+ *	  and third ACK on the wire	     -> TAKING
+ *	  -> OPEN			ESTABLISHED event -> accept -> OPEN
+ *
+ * Whatever fails before the injection leaves plain TCP as it was. What fails
+ * after it ends with a reset on both sides, never with silence.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "private.h"
+
+#define INJECT_TRIES	8
+#define INJECT_FIRST_NS	(20 * NSEC_PER_MSEC)	/* doubled each time: 5 s in all */
+#define VERDICT_NS	(10 * NSEC_PER_SEC)	/* a NATIVE verdict outlives all SYN-ACKs under way */
+#define OFFER_MAX_NS	(60 * NSEC_PER_SEC)
+
+/* Body of OPEN: version, three bytes zero, the server's token as in its SYN-ACK */
+#define OPEN_VERSION	1
+#define OPEN_LEN	8
+
+static __u32 elapsed_ms(struct hk_relay *r, __u64 since_ns)
+{
+	return r->now_ns > since_ns ? (r->now_ns - since_ns) / NSEC_PER_MSEC : 0;
+}
+
+static void reverse(struct hk_flow_key *to, const struct hk_flow_key *from)
+{
+	memcpy(to->laddr, from->raddr, sizeof(to->laddr));
+	memcpy(to->raddr, from->laddr, sizeof(to->raddr));
+	to->lport = from->rport;
+	to->rport = from->lport;
+}
+
+/* The server, as the client's host plays it to its application */
+static void state_of_server(struct hk_flow *f, const struct hk_parsed *synack,
+			    struct hk_tcp_state *state)
+{
+	bool wscale = synack->wscale >= 0;	/* only if the SYN had the option, too */
+
+	memset(state, 0, sizeof(*state));
+	reverse(&state->key, &f->key);
+	state->snd_nxt = synack->seq + 1;
+	state->rcv_nxt = synack->ack;
+	/* the application's ACK brings its real window before any byte goes to it */
+	state->snd_wnd = synack->mss;
+	state->rcv_wnd = synack->window;
+	state->mss = synack->mss;
+	state->sack = synack->sack;
+	state->wscale = wscale;
+	state->snd_wscale = wscale ? f->rcv_wscale : 0;
+	state->rcv_wscale = wscale ? synack->wscale : 0;
+	state->timestamps = synack->timestamps;
+	state->tsval = synack->tsval + elapsed_ms(f->relay, f->seen_ns) + 1;
+}
+
+/* The client, as the server's host plays it to its application */
+static void state_of_client(struct hk_flow *f, struct hk_tcp_state *state)
+{
+	const struct hk_offer *offer = &f->offer;
+	bool wscale = offer->snd_wscale != HK_NO_WSCALE && offer->rcv_wscale != HK_NO_WSCALE;
+
+	memset(state, 0, sizeof(*state));
+	reverse(&state->key, &f->key);
+	state->snd_nxt = offer->ack;
+	state->rcv_nxt = offer->seq + 1;
+	state->snd_wnd = offer->window;
+	state->rcv_wnd = 65535;
+	state->mss = offer->mss ?: 536;
+	state->sack = offer->sack;
+	state->wscale = wscale;
+	state->snd_wscale = wscale ? offer->snd_wscale : 0;
+	state->rcv_wscale = wscale ? offer->rcv_wscale : 0;
+	state->timestamps = offer->timestamps;
+	state->tsval = offer->syn_tsval + elapsed_ms(f->relay, offer->ns) + 1;
+}
+
+/* The held SYN-ACK again, over lo; a copy, since injecting fills in checksums */
+static int inject_synack(struct hk_flow *f)
+{
+	__u8 packet[HK_SYNACK_MAX];
+
+	memcpy(packet, f->synack, f->synack_len);
+	return hk_inject(&f->relay->lo, packet, f->synack_len);
+}
+
+/* The third ACK that the server's listener waits for, over lo */
+static int inject_ack(struct hk_flow *f)
+{
+	struct hk_segment seg = {
+		.seq = f->offer.ack,
+		.ack = f->offer.seq + 1,
+		.flags = TH_ACK,
+		.window = 65535,
+		.timestamps = f->offer.timestamps,
+		.tsval = f->offer.syn_tsval + elapsed_ms(f->relay, f->offer.ns) + 1,
+		.tsecr = f->offer.synack_tsval,
+	};
+	__u8 packet[HK_SEGMENT_MAX];
+	ssize_t len;
+
+	if (f->offer.rcv_wscale != HK_NO_WSCALE && f->offer.snd_wscale != HK_NO_WSCALE)
+		seg.window = 65535 >> f->offer.rcv_wscale;
+	reverse(&seg.key, &f->key);
+	len = hk_segment_build(packet, sizeof(packet), &seg);
+	return len < 0 ? len : hk_inject(&f->relay->lo, packet, len);
+}
+
+static int inject(struct hk_flow *f)
+{
+	return f->active ? inject_synack(f) : inject_ack(f);
+}
+
+/*
+ * Segments on the wire in the application's name. The third ACK shows firewalls
+ * and NATs on the way a complete handshake; its option tells the server's gate
+ * that this is not the connection's beginning. The RST takes a connection away
+ * that the server may have and nobody will use.
+ */
+static void send_on_wire(struct hk_flow *f, __u8 flags)
+{
+	struct hk_option option = {
+		.kind = HK_OPT_KIND,
+		.len = HK_OPT_LEN,
+		.exid = htons(HK_OPT_EXID),
+		.ver_flags = HK_OPT_VERSION << 4 | HK_OPT_F_TAKEN,
+		.protos = f->relay->dp_config.bpf.protos,
+		.port = f->relay->dp_config.bpf.port,
+	};
+	struct hk_segment seg = { .key = f->key, .flags = flags, .window = 1024 };
+	__u8 packet[HK_SEGMENT_MAX];
+	struct hk_parsed synack;
+	ssize_t len;
+
+	if (hk_segment_parse(f->synack, f->synack_len, &synack))
+		return;
+	memcpy(option.instance, f->relay->instance, sizeof(option.instance));
+	memcpy(option.token, &f->server_token, sizeof(option.token));
+	seg.seq = synack.ack;
+	seg.ack = synack.seq + 1;
+	seg.timestamps = synack.timestamps;
+	seg.tsval = synack.tsecr + elapsed_ms(f->relay, f->seen_ns);
+	seg.tsecr = synack.tsval;
+	if (!(flags & TH_RST))
+		seg.option = &option;
+	len = hk_segment_build(packet, sizeof(packet), &seg);
+	if (len > 0)
+		hk_inject(&f->relay->wire, packet, len);
+}
+
+static void taking_timer(struct hk_timer *timer, __u64 now_ns)
+{
+	struct hk_flow *f = (void *)((char *)timer - offsetof(struct hk_flow, timer));
+
+	if (f->attempts >= INJECT_TRIES) {
+		f->relay->stats[HK_REL_FLOWS_LATE]++;
+		/* active: nobody completed it; passive: a full accept queue, or gone */
+		hk_flow_end(f, f->active ? HK_END_SILENT : HK_END_RESET, HTP_CODE_REFUSED);
+		return;
+	}
+	inject(f);
+	hk_timer_arm(&f->relay->timers, timer, now_ns + (INJECT_FIRST_NS << f->attempts));
+	f->attempts++;
+}
+
+static void start_taking(struct hk_flow *f)
+{
+	f->timer.fire = taking_timer;
+	f->attempts = 0;
+	taking_timer(&f->timer, f->relay->now_ns);
+}
+
+/* What a NATIVE verdict leaves behind; the flow itself is long gone */
+static void native_timer(struct hk_timer *timer, __u64 now_ns)
+{
+	struct hk_flow *f = (void *)((char *)timer - offsetof(struct hk_flow, timer));
+
+	(void)now_ns;
+	f->native = false;
+	hk_flow_end(f, HK_END_SILENT, HTP_CODE_NONE);
+}
+
+/**
+ * hk_takeover_leave - give a held connection back to plain TCP
+ * @f: flow, HELD
+ *
+ * The verdict comes first, so that neither the injected SYN-ACK nor one that the
+ * server repeats is held again. The flow stays, without a peer, until
+ * the connection is established, or too old to be.
+ */
+void hk_takeover_leave(struct hk_flow *f)
+{
+	struct hk_relay *r = f->relay;
+
+	if (f->native)
+		return;
+	r->stats[HK_REL_FLOWS_LEFT_NATIVE]++;
+	if (f->peer)
+		LIST_REMOVE(f, by_peer);
+	f->peer = NULL;
+	f->native = true;
+	hk_dataplane_set_verdict(r->dp, &f->key, HK_VERDICT_NATIVE, 0);
+	f->timer.fire = native_timer;
+	hk_timer_arm(&r->timers, &f->timer, r->now_ns + VERDICT_NS);
+	inject_synack(f);
+}
+
+/**
+ * hk_takeover_proceed - the peer is up: take a held connection over
+ * @f: flow, HELD, with its peer
+ */
+void hk_takeover_proceed(struct hk_flow *f)
+{
+	struct hk_tcp_state state;
+	struct hk_parsed synack;
+	int err;
+
+	err = hk_segment_parse(f->synack, f->synack_len, &synack);
+	if (!err) {
+		state_of_server(f, &synack, &state);
+		err = hk_flow_forge(f, &state);
+	}
+	if (err) {
+		/* e.g. EADDRNOTAVAIL: an earlier connection is in TIME_WAIT here */
+		f->relay->stats[HK_REL_FLOWS_FORGE_FAILED]++;
+		hk_takeover_leave(f);
+		return;
+	}
+	start_taking(f);
+}
+
+static void open_stream(struct hk_flow *f)
+{
+	__u8 body[OPEN_LEN] = { OPEN_VERSION };
+
+	memcpy(body + 4, &f->server_token, 4);
+	f->stream = htp_stream_open(f->peer->assoc, body, sizeof(body), f);
+	if (!f->stream) {
+		send_on_wire(f, TH_RST | TH_ACK);
+		hk_flow_end(f, HK_END_RESET, HTP_CODE_NONE);
+		return;
+	}
+	send_on_wire(f, TH_ACK);
+	hk_flow_opened(f);
+}
+
+static void accept_stream(struct hk_flow *f)
+{
+	if (htp_stream_accept(f->stream, f)) {
+		hk_flow_end(f, HK_END_RESET, HTP_CODE_NOMEM);
+		return;
+	}
+	hk_flow_opened(f);
+}
+
+static void on_established(struct hk_relay *r, const struct hk_established_event *ev)
+{
+	struct hk_flow *f = hk_flow_find(r, &ev->key);
+
+	if (!f)
+		return;
+	if (!ev->taken) {
+		/* plain TCP for good; of a passive flow: steering was impossible */
+		f->native = false;
+		if (f->active)
+			hk_flow_end(f, HK_END_SILENT, HTP_CODE_NONE);
+		else
+			hk_flow_end(f, HK_END_RESET, HTP_CODE_NOMEM);
+		return;
+	}
+	if (f->state != HK_FLOW_TAKING)
+		return;
+	if (f->active)
+		open_stream(f);
+	else
+		accept_stream(f);
+}
+
+static bool peer_path(const struct hk_flow_key *key, const struct hk_option *opt,
+		      struct hk_path *path)
+{
+	memset(path, 0, sizeof(*path));
+	memcpy(path->local, key->laddr, sizeof(path->local));
+	memcpy(path->remote, key->raddr, sizeof(path->remote));
+	path->rport = opt->port;
+	return opt->port != 0;
+}
+
+/* Finds or makes the peer; false: this connection stays plain TCP */
+static bool attach_peer(struct hk_flow *f, const struct hk_option *opt, __u64 rtt_ns)
+{
+	struct hk_relay *r = f->relay;
+	struct hk_path path;
+	__u8 protos;
+
+	protos = opt->protos & r->dp_config.bpf.protos & ~hk_blocked_protos(r, f->key.raddr,
+								       opt->instance);
+	if (!protos || r->drain_until_ns || !peer_path(&f->key, opt, &path))
+		return false;
+	f->peer = hk_peer_get(r, &path, opt->instance, protos, rtt_ns);
+	if (!f->peer)
+		return false;
+	LIST_INSERT_HEAD(&f->peer->flows, f, by_peer);
+	return true;
+}
+
+static void on_synack(struct hk_relay *r, const struct hk_synack_event *ev)
+{
+	__u8 packet[HK_SYNACK_MAX];
+	struct hk_parsed synack;
+	struct hk_option opt;
+	struct hk_flow *f;
+
+	f = hk_flow_find(r, &ev->key);
+	if (f && f->state == HK_FLOW_OPEN)	/* the port is used again */
+		hk_flow_end(f, HK_END_RESET, HTP_CODE_APP_RESET);
+	else if (f)
+		return;				/* the server repeated itself */
+	f = hk_flow_create(r, &ev->key, true);
+	if (!f) {
+		/* table full; the gate lets injected segments pass without a verdict */
+		memcpy(packet, ev->packet, ev->len);
+		hk_inject(&r->lo, packet, ev->len);
+		return;
+	}
+	f->synack_len = ev->len;
+	memcpy(f->synack, ev->packet, ev->len);
+	f->rcv_wscale = ev->rcv_wscale;
+	f->seen_ns = r->now_ns;
+	if (hk_segment_parse(f->synack, f->synack_len, &synack) || !synack.option) {
+		hk_takeover_leave(f);
+		return;
+	}
+	memcpy(&opt, synack.option, sizeof(opt));
+	memcpy(&f->server_token, opt.token, sizeof(f->server_token));
+	if (!attach_peer(f, &opt, ev->rtt_ns))
+		hk_takeover_leave(f);
+	else if (f->peer->state == HK_PEER_UP)
+		hk_takeover_proceed(f);
+}
+
+/**
+ * hk_takeover_event - a record of the BPF programs
+ * @priv:   relay
+ * @record: starts with enum hk_event_type; read-only memory
+ * @len:    bytes
+ */
+void hk_takeover_event(void *priv, const void *record, size_t len)
+{
+	const __u32 *type = record;
+
+	if (len >= sizeof(struct hk_synack_event) && *type == HK_EVENT_SYNACK)
+		on_synack(priv, record);
+	else if (len >= sizeof(struct hk_established_event) && *type == HK_EVENT_ESTABLISHED)
+		on_established(priv, record);
+}
+
+/* The offer an OPEN refers to: answered by this daemon, to that very peer, lately */
+static int find_offer(struct hk_peer *peer, struct htp_stream *stream, struct hk_offer *offer)
+{
+	struct hk_relay *r = peer->relay;
+	const __u8 *body;
+	__u32 token;
+	size_t len;
+
+	body = htp_stream_open_data(stream, &len);
+	if (!body || len < OPEN_LEN || body[0] != OPEN_VERSION)
+		return -EPROTO;
+	memcpy(&token, body + 4, sizeof(token));
+	if (hk_dataplane_take_offer(r->dp, token, offer))
+		return -ENOENT;
+	if (memcmp(offer->peer.instance, peer->instance, sizeof(peer->instance)))
+		return -EPERM;
+	return r->now_ns > offer->ns + OFFER_MAX_NS ? -ESTALE : 0;
+}
+
+static int take_incoming(struct hk_peer *peer, struct htp_stream *stream,
+			 const struct hk_offer *offer)
+{
+	struct hk_relay *r = peer->relay;
+	struct hk_tcp_state state;
+	struct hk_flow *f;
+	int err;
+
+	f = hk_flow_find(r, &offer->key);
+	if (f)			/* the port is used again before we saw its end */
+		hk_flow_end(f, HK_END_RESET, HTP_CODE_APP_RESET);
+	f = hk_flow_create(r, &offer->key, false);
+	if (!f)
+		return -ENFILE;
+	f->peer = peer;
+	LIST_INSERT_HEAD(&peer->flows, f, by_peer);
+	f->offer = *offer;
+	f->seen_ns = r->now_ns;
+	state_of_client(f, &state);
+	err = hk_flow_forge(f, &state);
+	if (err) {
+		r->stats[HK_REL_FLOWS_FORGE_FAILED]++;
+		hk_flow_end(f, HK_END_SILENT, HTP_CODE_NONE);
+		return err;
+	}
+	f->stream = stream;
+	htp_stream_set_owner(stream, f);
+	f->writable = true;
+	start_taking(f);
+	return 0;
+}
+
+/**
+ * hk_takeover_opened - the peer opened a stream: take its connection over here
+ * @peer:   peer, UP
+ * @stream: new, without owner; refused if there is no such connection
+ */
+void hk_takeover_opened(struct hk_peer *peer, struct htp_stream *stream)
+{
+	struct hk_offer offer;
+	int err;
+
+	err = find_offer(peer, stream, &offer);
+	if (!err && peer->relay->drain_until_ns)
+		err = -ESHUTDOWN;
+	if (!err)
+		err = take_incoming(peer, stream, &offer);
+	if (!err)
+		return;
+	peer->relay->stats[HK_REL_OPEN_REFUSED]++;
+	htp_stream_reset(stream, HTP_CODE_REFUSED);
+	htp_stream_release(stream);
+}
