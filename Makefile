@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0
+# The repository's own entry points. A kernel tree has no use for this file:
+# there, tools/hooker and tools/testing/selftests/hooker stand for themselves.
+
+SELFTESTS := tools/testing/selftests
+OUT := $(if $(O),$(abspath $(O))/)
+HOOKER_OUT := $(or $(OUT),$(CURDIR)/tools/hooker/)
+TESTS_OUT := $(if $(O),$(OUT)kselftest/hooker,$(CURDIR)/$(SELFTESTS)/hooker)
+O_ARG := $(if $(O),O=$(abspath $(O)))
+TARGETS ?= harness hooker
+
+MAKEFLAGS += --no-print-directory
+
+all:
+	@mkdir -p $(HOOKER_OUT)
+	@$(MAKE) -C tools/hooker OUTPUT=$(HOOKER_OUT) O= all
+
+DESTPREFIX = $(DESTDIR)$(or $(prefix),/usr/local)
+
+install: all
+	@$(MAKE) -C tools/hooker OUTPUT=$(HOOKER_OUT) O= install
+	@install -D -m 644 scripts/bash-completion/hooker \
+		$(DESTPREFIX)/share/bash-completion/completions/hooker
+ifneq ($(wildcard Documentation/tools/hooker/hooker.rst),)
+	@if command -v rst2man >/dev/null; then \
+		mkdir -p $(DESTPREFIX)/share/man/man8 && \
+		rst2man --strip-comments Documentation/tools/hooker/hooker.rst \
+			$(DESTPREFIX)/share/man/man8/hooker.8; \
+	else \
+		echo 'no rst2man (python3-docutils), so no man page'; \
+	fi
+endif
+
+# OUTPUT is where the tests look for the command, as in the kernel's runner
+demo:
+	@scripts/install-deps.sh build test
+	@$(MAKE) -C $(SELFTESTS) TARGETS=hooker $(O_ARG) all
+	@cd $(SELFTESTS)/hooker && OUTPUT=$(TESTS_OUT) ./demo.sh
+
+check:
+	@scripts/install-deps.sh build test
+	@scripts/check.sh TARGETS="$(TARGETS)" $(O_ARG)
+
+check-tree:
+	@scripts/install-deps.sh build test tree
+	@scripts/check-tree.sh $(if $(O),$(OUT)tree,$(CURDIR)/.tree)
+
+clean:
+	@$(MAKE) -C tools/hooker OUTPUT=$(HOOKER_OUT) O= clean
+	@$(MAKE) -C $(SELFTESTS) TARGETS="$(TARGETS)" $(O_ARG) clean
+	@rm -rf $(if $(O),$(OUT)tree,.tree)
+
+help:
+	@echo 'Targets (O=DIR builds there, V=1 shows commands):'
+	@echo '  all         - tools/hooker/hooker, the command (default)'
+	@echo '  install     - command, completion and man page below $$DESTDIR$$prefix,'
+	@echo '                which is /usr/local'
+	@echo '  demo        - downloads over TCP, and over UDP and UDP-Lite with hooker; root'
+	@echo '  check       - the selftests, with an exit status; root'
+	@echo '  check-tree  - the same sources inside a kernel tree, and its style checks; root'
+	@echo '  clean       - remove what was built'
+	@echo ''
+	@echo 'demo, check and check-tree install the Debian packages that are missing;'
+	@echo 'scripts/install-deps.sh -n build test tree only names them.'
+
+.PHONY: all install demo check check-tree clean help

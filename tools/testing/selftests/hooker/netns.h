@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Network namespaces for tests: entered by unshare(), so they go away with the
+ * process and need no names.
+ */
+#ifndef HK_TEST_NETNS_H
+#define HK_TEST_NETNS_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define NETNS_CMD_MAX	512
+#define NETNS_UP_MS	5000
+#define NETNS_FN	static __attribute__((unused))
+
+/* Runs a shell command; 0 or its wait status. What it prints is lost unless it fails */
+__attribute__((format(printf, 1, 2)))
+NETNS_FN int netns_run(const char *fmt, ...)
+{
+	char cmd[NETNS_CMD_MAX];
+	va_list ap;
+	int ret;
+
+	va_start(ap, fmt);
+	vsnprintf(cmd, sizeof(cmd), fmt, ap);
+	va_end(ap);
+	ret = system(cmd);
+	if (ret)
+		fprintf(stderr, "# failed (%d): %s\n", ret, cmd);
+	return ret;
+}
+
+/* A fresh namespace with lo up; 0 or a negative errno */
+NETNS_FN int netns_enter_new(void)
+{
+	if (unshare(CLONE_NEWNET))
+		return -errno;
+	return netns_run("ip link set lo up") ? -EIO : 0;
+}
+
+/* The current namespace as a descriptor for setns(); -1 on error */
+NETNS_FN int netns_open(void)
+{
+	return open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+}
+
+/*
+ * Waits until a device passes packets. Right after "up" a veth may not: the
+ * kernel notices the carrier up to a second later, and drops what is sent till
+ * then. 0 or a negative errno.
+ */
+NETNS_FN int netns_wait_up(const char *dev)
+{
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;
+	struct ifreq ifr = { 0 };
+	int waited_ms;
+
+	if (fd < 0)
+		return -errno;
+	strncpy(ifr.ifr_name, dev, sizeof(ifr.ifr_name) - 1);
+	for (waited_ms = 0; waited_ms < NETNS_UP_MS; waited_ms += 5) {
+		err = ioctl(fd, SIOCGIFFLAGS, &ifr) ? -errno : 0;
+		if (err || ifr.ifr_flags & IFF_RUNNING)
+			break;
+		usleep(5000);
+		err = -ETIMEDOUT;
+	}
+	close(fd);
+	return err;
+}
+
+NETNS_FN bool netns_has_ipv6(void)
+{
+	return !access("/proc/sys/net/ipv6", F_OK);
+}
+
+#endif /* HK_TEST_NETNS_H */

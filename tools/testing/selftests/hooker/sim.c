@@ -1,0 +1,537 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The simulator: random numbers, memory, the link, the little application, and
+ * the loop that every user of the core has: feed, fetch events, write, arm.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sim.h"
+
+#define PATTERN_LEN	65521	/* a prime: no chunk or datagram size divides it */
+#define OPEN_LEN	16
+#define MAX_TX		100000	/* datagrams of one side at one instant */
+
+struct sim_packet {
+	__u64		at_ns, nr;
+	enum sim_side	to;
+	size_t		len;
+	__u8		data[];
+};
+
+/* splitmix64 */
+__u64 sim_random(struct sim *sim)
+{
+	__u64 z = sim->random += 0x9e3779b97f4a7c15ULL;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
+	return z ^ z >> 31;
+}
+
+static bool chance(struct sim *sim, double p)
+{
+	return p > 0 && (sim_random(sim) >> 11) * 0x1p-53 < p;
+}
+
+static void *mem_alloc(void *priv, size_t size)
+{
+	struct sim_mem *mem = priv;
+	size_t *p;
+
+	mem->nr++;
+	if (mem->nr == mem->fail_at || (mem->fail_from && mem->nr >= mem->fail_from))
+		return NULL;
+	p = malloc(size + 16);
+	if (!p)
+		return NULL;
+	*p = size;
+	mem->live++;
+	mem->bytes += size;
+	if (mem->bytes > mem->peak)
+		mem->peak = mem->bytes;
+	return (char *)p + 16;
+}
+
+static void mem_free(void *priv, void *ptr)
+{
+	struct sim_mem *mem = priv;
+	size_t *p = (size_t *)((char *)ptr - 16);
+
+	mem->live--;
+	mem->bytes -= *p;
+	free(p);
+}
+
+/* Stays the same for the whole process, whatever the seed */
+static const __u8 *pattern(void)
+{
+	static __u8 bytes[2 * PATTERN_LEN];
+	struct sim random = { .random = 1 };
+	size_t i;
+
+	if (bytes[0])
+		return bytes;
+	for (i = 0; i < PATTERN_LEN; i++)
+		bytes[i] = bytes[i + PATTERN_LEN] = sim_random(&random) | !i;
+	return bytes;
+}
+
+/* What the stream's direction to @to has at @offset; valid for PATTERN_LEN bytes */
+static const __u8 *pattern_at(__u64 id, enum sim_side to, __u64 offset)
+{
+	return pattern() + (offset + id * 7919 + to * 31337) % PATTERN_LEN;
+}
+
+static void heap_push(struct sim *sim, struct sim_packet *packet)
+{
+	size_t i;
+
+	if (sim->nr_heap == sim->cap_heap) {
+		sim->cap_heap = sim->cap_heap ? 2 * sim->cap_heap : 1024;
+		sim->heap = realloc(sim->heap, sim->cap_heap * sizeof(*sim->heap));
+		if (!sim->heap)
+			abort();
+	}
+	packet->nr = sim->nr_packets++;
+	for (i = sim->nr_heap++; i; i = (i - 1) / 2) {
+		struct sim_packet *up = sim->heap[(i - 1) / 2];
+
+		if (up->at_ns <= packet->at_ns)
+			break;
+		sim->heap[i] = up;
+	}
+	sim->heap[i] = packet;
+}
+
+static bool heap_less(const struct sim *sim, size_t i, size_t j)
+{
+	const struct sim_packet *a = sim->heap[i], *b = sim->heap[j];
+
+	return a->at_ns < b->at_ns || (a->at_ns == b->at_ns && a->nr < b->nr);
+}
+
+static struct sim_packet *heap_pop(struct sim *sim)
+{
+	struct sim_packet *top = sim->heap[0];
+	size_t i = 0;
+
+	sim->heap[0] = sim->heap[--sim->nr_heap];
+	while (2 * i + 1 < sim->nr_heap) {
+		struct sim_packet *moved = sim->heap[i];
+		size_t least = 2 * i + 1;
+
+		if (least + 1 < sim->nr_heap && heap_less(sim, least + 1, least))
+			least++;
+		if (!heap_less(sim, least, i))
+			break;
+		sim->heap[i] = sim->heap[least];
+		sim->heap[least] = moved;
+		i = least;
+	}
+	return top;
+}
+
+static void flip_bit(struct sim *sim, struct sim_packet *packet)
+{
+	__u64 bit = sim_random(sim) % (8 * packet->len);
+
+	packet->data[bit / 8] ^= 1 << (bit % 8);
+}
+
+static void deliver(struct sim *sim, enum sim_side from, const __u8 *pkt, size_t len, __u64 at_ns)
+{
+	struct sim_link *link = &sim->link[from];
+	struct sim_packet *packet = malloc(sizeof(*packet) + len);
+
+	if (!packet)
+		abort();
+	packet->at_ns = at_ns;
+	packet->to = !from;
+	packet->len = len;
+	memcpy(packet->data, pkt, len);
+	if (chance(sim, link->corrupt)) {
+		if (!link->deliver_bad) {
+			link->nr_lost++;
+			free(packet);
+			return;
+		}
+		flip_bit(sim, packet);
+	}
+	if (chance(sim, link->reorder))
+		packet->at_ns += sim_random(sim) % (link->reorder_ns + 1);
+	heap_push(sim, packet);
+}
+
+static bool is_dropped(struct sim *sim, struct sim_link *link)
+{
+	__u64 nr = link->nr_sent++;
+
+	if (link->dead || chance(sim, link->loss))
+		return true;
+	return nr < 64 && (link->drop_mask >> nr & 1);
+}
+
+static void trace(struct sim *sim, enum sim_side from, const __u8 *pkt, size_t len)
+{
+	size_t i;
+
+	sim->trace = (sim->trace ^ sim->now ^ len << 32 ^ from) * 0x100000001b3ULL;
+	for (i = 0; i < len && i < 64; i++)
+		sim->trace = (sim->trace ^ pkt[i]) * 0x100000001b3ULL;
+}
+
+static void transmit(struct sim *sim, enum sim_side from, const __u8 *pkt, size_t len)
+{
+	struct sim_link *link = &sim->link[from];
+	__u64 wire = len + sim->overhead, at = sim->now;
+
+	trace(sim, from, pkt, len);
+	if (is_dropped(sim, link)) {
+		link->nr_lost++;
+		return;
+	}
+	if (link->rate) {
+		__u64 wait = link->busy_ns > sim->now ? link->busy_ns - sim->now : 0;
+
+		if (link->queue && (double)wait * link->rate / SIM_SEC + wire > link->queue) {
+			link->nr_lost++;
+			return;
+		}
+		at = sim->now + wait + wire * SIM_SEC / link->rate;
+		link->busy_ns = at;
+	}
+	deliver(sim, from, pkt, len, at + link->delay_ns);
+	if (chance(sim, link->duplicate))
+		deliver(sim, from, pkt, len, at + link->delay_ns);
+}
+
+static void put64(__u8 *p, __u64 value)
+{
+	int i;
+
+	for (i = 0; i < 8; i++)
+		p[i] = value >> (8 * i);
+}
+
+static __u64 get64(const __u8 *p)
+{
+	__u64 value = 0;
+	int i;
+
+	for (i = 0; i < 8; i++)
+		value |= (__u64)p[i] << (8 * i);
+	return value;
+}
+
+static struct sim_flow *flow_create(struct sim *sim, enum sim_side side)
+{
+	struct sim_flow *flow = calloc(1, sizeof(*flow));
+
+	if (!flow)
+		abort();
+	flow->side = side;
+	flow->next = sim->flows;
+	sim->flows = flow;
+	sim->nr_live++;
+	return flow;
+}
+
+static void flow_release(struct sim *sim, struct sim_flow *flow)
+{
+	flow->done_ns = sim->now;
+	htp_stream_release(flow->stream);
+	flow->stream = NULL;
+	sim->nr_live--;
+}
+
+static void flow_write(struct sim *sim, struct sim_flow *flow)
+{
+	while (flow->stream && flow->sent < flow->to_send) {
+		__u64 left = flow->to_send - flow->sent, done = 0;
+		struct iovec iov[4];
+		int i, nr;
+
+		nr = htp_stream_reserve(flow->stream, iov, 4);
+		if (nr <= 0)
+			return;
+		for (i = 0; i < nr && done < left; i++) {
+			size_t n = iov[i].iov_len < left - done ? iov[i].iov_len : left - done;
+
+			memcpy(iov[i].iov_base,
+			       pattern_at(flow->id, !flow->side, flow->sent + done), n);
+			done += n;
+		}
+		if (htp_stream_commit(flow->stream, done))
+			sim->errors++;
+		flow->sent += done;
+	}
+	if (flow->stream && htp_stream_finish(flow->stream))
+		sim->errors++;
+}
+
+static void compare(struct sim *sim, struct sim_flow *flow, const struct iovec *iov)
+{
+	if (memcmp(iov->iov_base, pattern_at(flow->id, flow->side, flow->received), iov->iov_len))
+		sim->errors++;
+	flow->received += iov->iov_len;
+}
+
+/* Read all there is */
+void sim_read(struct sim *sim, struct sim_flow *flow)
+{
+	struct iovec iov[2];
+	int i, nr;
+
+	while ((nr = htp_stream_peek(flow->stream, iov, 2)) > 0) {
+		__u64 before = flow->received;
+
+		for (i = 0; i < nr; i++)
+			compare(sim, flow, &iov[i]);
+		if (htp_stream_consume(flow->stream, flow->received - before))
+			sim->errors++;
+	}
+	if (nr != -ENODATA || flow->saw_end)
+		return;
+	flow->saw_end = true;
+	if (flow->received != flow->to_recv)
+		sim->errors++;
+}
+
+static void flow_opened(struct sim *sim, enum sim_side side, struct htp_stream *s)
+{
+	struct sim_flow *flow;
+	const __u8 *open;
+	size_t len;
+
+	open = htp_stream_open_data(s, &len);
+	if (sim->refuse[side] || len != OPEN_LEN) {
+		htp_stream_reset(s, HTP_CODE_REFUSED);
+		htp_stream_release(s);
+		return;
+	}
+	flow = flow_create(sim, side);
+	flow->stream = s;
+	flow->id = htp_stream_id(s);
+	flow->to_recv = get64(open);
+	flow->to_send = get64(open + 8);
+	if (htp_stream_accept(s, flow))
+		sim->errors++;
+	flow_write(sim, flow);
+}
+
+static void flow_event(struct sim *sim, struct sim_flow *flow, unsigned int events)
+{
+	if (flow->finished && !sim->linger)
+		sim->errors++;	/* nothing can come after the end */
+	if (events & HTP_EV_ACCEPTED)
+		flow->accepted = true;
+	if (events & HTP_EV_READABLE && !sim->paused[flow->side])
+		sim_read(sim, flow);
+	if (events & HTP_EV_WRITABLE)
+		flow_write(sim, flow);
+	if (events & HTP_EV_FINISHED)
+		flow->finished = true;
+	if (events & HTP_EV_RESET) {
+		flow->reset = true;
+		flow->code = htp_stream_code(flow->stream);
+	}
+	if (flow->reset || (flow->finished && !sim->linger))
+		flow_release(sim, flow);
+}
+
+static void fetch_events(struct sim *sim, enum sim_side side)
+{
+	struct htp_stream *s;
+	unsigned int events;
+
+	while ((s = htp_assoc_event(sim->assoc[side], &events))) {
+		if (events & HTP_EV_OPENED)
+			flow_opened(sim, side, s);
+		if (!(events & HTP_EV_OPENED && sim->refuse[side]) && htp_stream_owner(s))
+			flow_event(sim, htp_stream_owner(s), events);
+	}
+}
+
+static __u64 deadline_of(const struct sim *sim, enum sim_side side)
+{
+	__u64 deadline = htp_assoc_deadline(sim->assoc[side]);
+
+	if (deadline == HTP_NEVER || !sim->tick_ns)
+		return deadline;
+	return (deadline + sim->tick_ns - 1) / sim->tick_ns * sim->tick_ns;
+}
+
+/* Whatever is due at this instant; afterwards the side waits for something */
+static void turn(struct sim *sim, enum sim_side side)
+{
+	struct htp_assoc *a = sim->assoc[side];
+	__u8 pkt[HTP_MAX_DATAGRAM];
+	ssize_t len = 0;
+	int nr = 0;
+
+	if (htp_assoc_deadline(a) <= sim->now)
+		htp_assoc_expire(a, sim->now);
+	fetch_events(sim, side);
+	while (nr++ < MAX_TX && (len = htp_assoc_tx(a, pkt, sizeof(pkt), sim->now)) > 0)
+		transmit(sim, side, pkt, len);
+	if (len || htp_assoc_deadline(a) <= sim->now)
+		sim->errors++;
+}
+
+static bool step(struct sim *sim, __u64 end_ns)
+{
+	__u64 next = deadline_of(sim, SIM_A);
+
+	if (deadline_of(sim, SIM_B) < next)
+		next = deadline_of(sim, SIM_B);
+	if (sim->nr_heap && sim->heap[0]->at_ns < next)
+		next = sim->heap[0]->at_ns;
+	if (next == HTP_NEVER || next > end_ns)
+		return false;
+	if (next > sim->now)
+		sim->now = next;
+	while (sim->nr_heap && sim->heap[0]->at_ns <= sim->now) {
+		struct sim_packet *packet = heap_pop(sim);
+
+		htp_assoc_rx(sim->assoc[packet->to], packet->data, packet->len, sim->now);
+		free(packet);
+	}
+	turn(sim, SIM_A);
+	turn(sim, SIM_B);
+	return true;
+}
+
+/* Let applications' calls made between runs take effect */
+static void kick(struct sim *sim)
+{
+	turn(sim, SIM_A);
+	turn(sim, SIM_B);
+}
+
+int sim_run(struct sim *sim, __u64 for_ns)
+{
+	__u64 end_ns = sim->now + for_ns;
+
+	kick(sim);
+	while (sim->nr_live)
+		if (!step(sim, end_ns))
+			return -ETIME;
+	return 0;
+}
+
+void sim_run_for(struct sim *sim, __u64 for_ns)
+{
+	__u64 end_ns = sim->now + for_ns;
+
+	kick(sim);
+	while (step(sim, end_ns))
+		;
+	sim->now = end_ns;
+}
+
+int sim_run_idle(struct sim *sim, __u64 for_ns)
+{
+	__u64 end_ns = sim->now + for_ns;
+
+	kick(sim);
+	while (step(sim, end_ns))
+		;
+	if (sim->nr_heap || deadline_of(sim, SIM_A) != HTP_NEVER ||
+	    deadline_of(sim, SIM_B) != HTP_NEVER)
+		return -ETIME;
+	return 0;
+}
+
+struct sim_flow *sim_open(struct sim *sim, enum sim_side side, __u64 up, __u64 down)
+{
+	struct sim_flow *flow;
+	__u8 open[OPEN_LEN];
+
+	put64(open, up);
+	put64(open + 8, down);
+	flow = flow_create(sim, side);
+	flow->stream = htp_stream_open(sim->assoc[side], open, sizeof(open), flow);
+	if (!flow->stream) {
+		sim->nr_live--;
+		return NULL;
+	}
+	flow->id = htp_stream_id(flow->stream);
+	flow->to_send = up;
+	flow->to_recv = down;
+	flow_write(sim, flow);
+	return flow;
+}
+
+/* The other end of the flow, NULL if its OPEN has not come */
+struct sim_flow *sim_peer(struct sim *sim, const struct sim_flow *flow)
+{
+	struct sim_flow *f;
+
+	for (f = sim->flows; f; f = f->next)
+		if (f->id == flow->id && f->side != flow->side)
+			return f;
+	return NULL;
+}
+
+static void config_default(struct sim *sim, enum sim_side side)
+{
+	const struct htp_config config = {
+		.peer_id = 0x1000 + side,
+		.initiator = side == SIM_A,
+		.max_datagram = 1200,
+		.stream_window = 2 << 20,
+		.window = 8 << 20,
+		.stream_buffer = 2 << 20,
+		.peer_window = 8 << 20,
+		.peer_stream_window = 2 << 20,
+		.max_streams = 4096,
+		.alloc = mem_alloc,
+		.free = mem_free,
+		.priv = &sim->mem[side],
+	};
+
+	sim->config[side] = config;
+}
+
+void sim_init(struct sim *sim, __u64 seed)
+{
+	memset(sim, 0, sizeof(*sim));
+	sim->random = seed;
+	sim->now = SIM_SEC;
+	sim->overhead = 28;
+	config_default(sim, SIM_A);
+	config_default(sim, SIM_B);
+	sim->link[SIM_A].delay_ns = 10 * SIM_MSEC;
+	sim->link[SIM_B].delay_ns = 10 * SIM_MSEC;
+}
+
+/* 0 or -ENOMEM; sim_exit() is due in any case */
+int sim_start(struct sim *sim)
+{
+	int side;
+
+	for (side = SIM_A; side <= SIM_B; side++) {
+		sim->assoc[side] = htp_assoc_create(&sim->config[side], sim->now);
+		if (!sim->assoc[side])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+long sim_exit(struct sim *sim)
+{
+	struct sim_flow *flow, *next;
+
+	htp_assoc_destroy(sim->assoc[SIM_A]);
+	htp_assoc_destroy(sim->assoc[SIM_B]);
+	for (flow = sim->flows; flow; flow = next) {
+		next = flow->next;
+		free(flow);
+	}
+	while (sim->nr_heap)
+		free(sim->heap[--sim->nr_heap]);
+	free(sim->heap);
+	return sim->mem[SIM_A].live + sim->mem[SIM_B].live;
+}

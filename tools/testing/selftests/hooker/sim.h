@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Two transport cores and a link between them, in virtual time. Everything
+ * follows from the seed: the same seed gives the same trace.
+ *
+ * On top runs a little application: a flow is a stream on which its opener
+ * sends so many bytes and gets so many back; both directions end with FIN. The
+ * bytes are a pattern that depends on stream, direction and offset, and each
+ * one that is read is compared.
+ */
+#ifndef SIM_H
+#define SIM_H
+
+#include <linux/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "htp/htp.h"
+
+#define SIM_USEC	1000ULL
+#define SIM_MSEC	1000000ULL
+#define SIM_SEC		1000000000ULL
+
+enum sim_side {
+	SIM_A,		/* initiator */
+	SIM_B,
+};
+
+/**
+ * struct sim_link - one direction
+ * @rate:	   bytes per second, 0: unlimited
+ * @delay_ns:	   one way
+ * @queue:	   bytes waiting for the rate, at most; 0: unlimited
+ * @loss:	   probability that a datagram is lost
+ * @duplicate:	   that it comes twice
+ * @reorder:	   that it is delayed by up to @reorder_ns more
+ * @reorder_ns:	   likewise
+ * @corrupt:	   that one bit of it flips: dropped, as a checksum would
+ * @deliver_bad:   or delivered
+ * @drop_mask:	   bit n: the n-th datagram (from 0) is lost
+ * @dead:	   all are
+ */
+struct sim_link {
+	__u64	rate;
+	__u64	delay_ns;
+	__u64	queue;
+	double	loss, duplicate, reorder, corrupt;
+	__u64	reorder_ns;
+	bool	deliver_bad;
+	__u64	drop_mask;
+	bool	dead;
+
+	__u64	busy_ns;	/* until then it is sending */
+	__u64	nr_sent;	/* datagrams offered */
+	__u64	nr_lost;
+};
+
+/**
+ * struct sim_flow - one end of a flow
+ * @side:     whose end
+ * @stream:   NULL once released
+ * @id:	      stream id
+ * @to_send:  bytes to send in all
+ * @sent:     committed so far
+ * @to_recv:  bytes expected
+ * @received: read so far
+ * @saw_end:  -ENODATA was read
+ * @accepted: HTP_EV_ACCEPTED came
+ * @reset:    HTP_EV_RESET came
+ * @finished: HTP_EV_FINISHED came
+ * @code:     of the reset
+ * @done_ns:  when it finished or was reset
+ */
+struct sim_flow {
+	struct sim_flow		*next;
+	enum sim_side		side;
+	struct htp_stream	*stream;
+	__u64			id;
+	__u64			to_send, sent, to_recv, received;
+	bool			saw_end, accepted, reset, finished;
+	enum htp_code		code;
+	__u64			done_ns;
+};
+
+/**
+ * struct sim_mem - allocator of one side
+ * @live:     allocations not freed
+ * @bytes:    in them, and @peak at most
+ * @peak:     likewise
+ * @nr:	      allocations so far
+ * @fail_at:  this one fails (from 1); 0: none
+ * @fail_from: this one and all after it; 0: none
+ */
+struct sim_mem {
+	long	live;
+	size_t	bytes, peak;
+	__u64	nr, fail_at, fail_from;
+};
+
+/**
+ * struct sim - the whole world
+ * @config:   of each side; may be changed before sim_start()
+ * @assoc:    owned
+ * @link:     of datagrams that the side sends
+ * @mem:      of each side
+ * @now:      virtual time
+ * @tick_ns:  timers fire at multiples of this, 0: exactly
+ * @paused:   the side's application doesn't read
+ * @refuse:   the side resets streams opened by the other
+ * @linger:   ends of flows are not released when they finish
+ * @flows:    all ends, newest first; owned
+ * @nr_live:  of these, with a stream
+ * @errors:   wrong bytes, timers that don't advance, unexpected return values
+ * @trace:    hash of all datagrams and their times
+ * @overhead: bytes that the link adds to each datagram
+ */
+struct sim {
+	struct htp_config	config[2];
+	struct htp_assoc	*assoc[2];
+	struct sim_link		link[2];
+	struct sim_mem		mem[2];
+	__u64			now, tick_ns;
+	bool			paused[2], refuse[2], linger;
+	struct sim_flow		*flows;
+	unsigned int		nr_live, errors;
+	__u64			trace;
+	unsigned int		overhead;
+
+	__u64			random;
+	struct sim_packet	**heap;
+	size_t			nr_heap, cap_heap;
+	__u64			nr_packets;
+};
+
+void	sim_init(struct sim *sim, __u64 seed);
+int	sim_start(struct sim *sim);
+struct sim_flow *sim_open(struct sim *sim, enum sim_side side, __u64 up, __u64 down);
+void	sim_write_more(struct sim *sim, struct sim_flow *flow, __u64 bytes);
+int	sim_run(struct sim *sim, __u64 for_ns);		/* until all flows are done: 0; else -ETIME */
+void	sim_run_for(struct sim *sim, __u64 for_ns);
+int	sim_run_idle(struct sim *sim, __u64 for_ns);	/* until no timer and no datagram: 0; else -ETIME */
+void	sim_read(struct sim *sim, struct sim_flow *flow);
+struct sim_flow *sim_peer(struct sim *sim, const struct sim_flow *flow);
+long	sim_exit(struct sim *sim);			/* allocations that leaked */
+__u64	sim_random(struct sim *sim);
+
+#endif /* SIM_H */
