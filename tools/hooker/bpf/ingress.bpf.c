@@ -9,7 +9,11 @@
  * Checksums are left to the socket, which verifies them over the coverage: a
  * datagram of a local veth peer may stand here with its checksum not filled in
  * yet, and XDP can't tell. TCP, ARP and all the rest pay for one comparison.
+ *
+ * Only packet formats and UAPI are used of vmlinux.h, so its structs carry no CO-RE
+ * relocations here: libbpf would read the kernel's BTF for nothing.
  */
+#define BPF_NO_PRESERVE_ACCESS_INDEX
 #include "vmlinux.h"
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -20,8 +24,7 @@
 #define ETH_P_8021Q	0x8100
 #define ETH_P_8021AD	0x88a8
 #define ETH_ALEN	6
-#define IPPROTO_UDP	17
-#define IPPROTO_UDPLITE	136
+
 #define IP_FRAGMENT	0x3fff		/* more fragments, or an offset */
 #define MAX_VLANS	2
 
@@ -33,6 +36,12 @@
 #define HTP_HELLO_ACK	2
 #define HTP_PROBE	3
 #define HTP_PROBE_REPLY	4
+
+/* 802.1Q, 9.6: what follows the first Ethernet type of a tagged frame */
+struct vlan_tag {
+	__be16	tci;
+	__be16	proto;
+};
 
 const volatile struct hk_bpf_config hk_config = {};
 
@@ -98,13 +107,13 @@ static __always_inline void *skip_vlans(struct ethhdr *eth, void *end, __be16 *p
 
 	*proto = eth->h_proto;
 	for (i = 0; i < MAX_VLANS; i++) {
-		struct vlan_hdr *vlan = at;
+		struct vlan_tag *vlan = at;
 
 		if (*proto != bpf_htons(ETH_P_8021Q) && *proto != bpf_htons(ETH_P_8021AD))
 			break;
 		if ((void *)(vlan + 1) > end)
 			return NULL;
-		*proto = vlan->h_vlan_encapsulated_proto;
+		*proto = vlan->proto;
 		at = vlan + 1;
 	}
 	return at;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Maps and settings that the programs of a connection share. Each object that
- * includes this gets the same definitions; dataplane/ loads the first object
- * and lets the others reuse its maps by name.
+ * Maps and settings that the programs of a connection share. Each source file has
+ * these definitions; they are weak, so that `bpftool gen object` keeps one of each
+ * when it links the files into connection.bpf.o.
  */
 #ifndef HK_BPF_MAPS_H
 #define HK_BPF_MAPS_H
@@ -27,14 +27,14 @@
 #define PIN(v) ({ __u32 v_ = (v); asm volatile("" : "+r"(v_)); v_; })
 
 /* Filled by dataplane/ before load, so the verifier sees constants */
-const volatile struct hk_bpf_config hk_config = {};
+const volatile struct hk_bpf_config hk_config __weak = {};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
 	__type(value, struct hk_sk);
-} hk_sks SEC(".maps");
+} hk_sks SEC(".maps") __weak;
 
 /* Written by the daemon only; read by the ESTABLISHED callbacks and the gate */
 struct {
@@ -43,7 +43,7 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, struct hk_flow_key);
 	__type(value, struct hk_verdict);
-} hk_verdicts SEC(".maps");
+} hk_verdicts SEC(".maps") __weak;
 
 /* Least recently used ones go first: a SYN flood costs offers, not memory */
 struct {
@@ -51,7 +51,7 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, __u32);
 	__type(value, struct hk_offer);
-} hk_offers SEC(".maps");
+} hk_offers SEC(".maps") __weak;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -59,7 +59,7 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, __u32);
 	__type(value, struct hk_lane);
-} hk_lanes SEC(".maps");
+} hk_lanes SEC(".maps") __weak;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -67,7 +67,7 @@ struct {
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct hk_live);
-} hk_live SEC(".maps");
+} hk_live SEC(".maps") __weak;
 
 /* Application sockets: SK_MSG runs on what they send */
 struct {
@@ -75,7 +75,7 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, struct hk_flow_key);
 	__type(value, __u64);
-} hk_apps SEC(".maps");
+} hk_apps SEC(".maps") __weak;
 
 /* Redirection sockets, keyed as the application sees the connection; no program runs on them */
 struct {
@@ -83,19 +83,19 @@ struct {
 	__uint(max_entries, 16384);
 	__type(key, struct hk_flow_key);
 	__type(value, __u64);
-} hk_redirs SEC(".maps");
+} hk_redirs SEC(".maps") __weak;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 1 << 20);
-} hk_events SEC(".maps");
+} hk_events SEC(".maps") __weak;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, HK_NR_STATS);
 	__type(key, __u32);
 	__type(value, __u64);
-} hk_stats SEC(".maps");
+} hk_stats SEC(".maps") __weak;
 
 /* Outgoing connections that are offered, unless hk_config.all_outgoing */
 struct {
@@ -104,7 +104,7 @@ struct {
 	__uint(max_entries, 64);
 	__type(key, struct hk_to_key);
 	__type(value, __u32);
-} hk_to SEC(".maps");
+} hk_to SEC(".maps") __weak;
 
 /* Local ports (host order) whose listeners take offers, unless hk_config.all_incoming */
 struct {
@@ -112,7 +112,7 @@ struct {
 	__uint(max_entries, 64);
 	__type(key, __u32);
 	__type(value, __u32);
-} hk_from SEC(".maps");
+} hk_from SEC(".maps") __weak;
 
 /*
  * SOCK_OPS and SK_MSG run in process context too, where another program may

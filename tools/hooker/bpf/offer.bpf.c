@@ -199,8 +199,8 @@ static __always_inline int on_hdr_opt_len(struct bpf_sock_ops *ctx)
 }
 
 /*
- * Byte by byte: with the volatile cast away for memcpy(), the compiler would put
- * in the zeros that it sees as hk_config's initialiser.
+ * Byte by byte: with the volatile cast away for memcpy(), the compiler may put in
+ * the zeros that it sees as hk_config's initialiser.
  */
 static __always_inline void option_init(struct hk_option *opt, __u8 protos, __u32 token)
 {

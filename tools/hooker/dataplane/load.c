@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Loads the BPF objects, lets them share their maps, attaches them.
+ * Loads the BPF objects and attaches them.
  *
  * Order matters when attaching: SK_MSG goes onto its SOCKHASH before any socket
  * can get in (a socket takes the map's programs along when it is added), the gate
@@ -16,12 +16,8 @@
 #include <unistd.h>
 
 #include "private.h"
-#include "gate.skel.h"
+#include "connection.skel.h"
 #include "ingress.skel.h"
-#include "lane.skel.h"
-#include "offer.skel.h"
-
-#define OFFERS_MAX	16384
 
 static __u64 now_ns(void)
 {
@@ -62,63 +58,20 @@ static int size_maps(struct bpf_object *obj, __u32 max_flows)
 	return 0;
 }
 
-/* Maps of the same name in @obj become those of @first; .rodata stays each object's own */
-static int share_maps(struct bpf_object *obj, struct bpf_object *first)
-{
-	struct bpf_map *map, *shared;
-	int err;
-
-	bpf_object__for_each_map(map, obj) {
-		if (bpf_map__is_internal(map))
-			continue;
-		shared = bpf_object__find_map_by_name(first, bpf_map__name(map));
-		if (!shared)
-			return -ENOENT;
-		err = bpf_map__reuse_fd(map, bpf_map__fd(shared));
-		if (err)
-			return err;
-	}
-	return 0;
-}
-
 /* The skeletons' .rodata holds a const volatile struct; memcpy() would not take it */
 #define CONFIGURE(skel, config) \
 	memcpy((void *)&(skel)->rodata->hk_config, config, sizeof(*(config)))
 
-static int load_offer(struct hk_dataplane *dp, const struct hk_dataplane_config *config)
+static int load_connection(struct hk_dataplane *dp, const struct hk_dataplane_config *config)
 {
 	int err;
 
-	dp->offer = offer_bpf__open();
-	if (!dp->offer)
+	dp->conn = connection_bpf__open();
+	if (!dp->conn)
 		return -errno;
-	CONFIGURE(dp->offer, &config->bpf);
-	err = size_maps(dp->offer->obj, config->max_flows);
-	return err ?: offer_bpf__load(dp->offer);
-}
-
-static int load_gate(struct hk_dataplane *dp, const struct hk_dataplane_config *config)
-{
-	int err;
-
-	dp->gate = gate_bpf__open();
-	if (!dp->gate)
-		return -errno;
-	CONFIGURE(dp->gate, &config->bpf);
-	err = share_maps(dp->gate->obj, dp->offer->obj);
-	return err ?: gate_bpf__load(dp->gate);
-}
-
-static int load_lane(struct hk_dataplane *dp, const struct hk_dataplane_config *config)
-{
-	int err;
-
-	dp->lane = lane_bpf__open();
-	if (!dp->lane)
-		return -errno;
-	CONFIGURE(dp->lane, &config->bpf);
-	err = share_maps(dp->lane->obj, dp->offer->obj);
-	return err ?: lane_bpf__load(dp->lane);
+	CONFIGURE(dp->conn, &config->bpf);
+	err = size_maps(dp->conn->obj, config->max_flows);
+	return err ?: connection_bpf__load(dp->conn);
 }
 
 static int load_xdp(struct hk_dataplane *dp, const struct hk_dataplane_config *config)
@@ -146,14 +99,8 @@ static int load_all(struct hk_dataplane *dp, const struct hk_dataplane_config *c
 {
 	int err;
 
-	err = report("loading the SOCK_OPS program", load_offer(dp, config));
-	if (!err)
-		err = report("loading the gate", load_gate(dp, config));
-	if (!err)
-		err = report("loading the SK_MSG program", load_lane(dp, config));
-	if (!err)
-		err = report("loading the XDP program", load_xdp(dp, config));
-	return err;
+	err = report("loading the SOCK_OPS, gate and SK_MSG programs", load_connection(dp, config));
+	return err ?: report("loading the XDP program", load_xdp(dp, config));
 }
 
 static int on_record(void *ctx, void *data, size_t size)
@@ -175,21 +122,21 @@ static int map_all(struct hk_dataplane *dp, const struct hk_dataplane_config *co
 {
 	size_t page = sysconf(_SC_PAGESIZE);
 
-	dp->fds.verdicts = bpf_map__fd(dp->offer->maps.hk_verdicts);
-	dp->fds.offers = bpf_map__fd(dp->offer->maps.hk_offers);
-	dp->fds.redirs = bpf_map__fd(dp->offer->maps.hk_redirs);
-	dp->fds.events = bpf_map__fd(dp->offer->maps.hk_events);
-	dp->fds.stats = bpf_map__fd(dp->offer->maps.hk_stats);
+	dp->fds.verdicts = bpf_map__fd(dp->conn->maps.hk_verdicts);
+	dp->fds.offers = bpf_map__fd(dp->conn->maps.hk_offers);
+	dp->fds.redirs = bpf_map__fd(dp->conn->maps.hk_redirs);
+	dp->fds.events = bpf_map__fd(dp->conn->maps.hk_events);
+	dp->fds.stats = bpf_map__fd(dp->conn->maps.hk_stats);
 	if (dp->xdp) {
 		dp->fds.assocs = bpf_map__fd(dp->xdp->maps.hk_assocs);
 		dp->fds.xdp_stats = bpf_map__fd(dp->xdp->maps.hk_xdp_stats);
 	}
 	dp->max_flows = config->max_flows;
 	dp->lanes_size = (sizeof(struct hk_lane) * config->max_flows + page - 1) & ~(page - 1);
-	dp->lanes = map_memory(bpf_map__fd(dp->offer->maps.hk_lanes), dp->lanes_size);
+	dp->lanes = map_memory(bpf_map__fd(dp->conn->maps.hk_lanes), dp->lanes_size);
 	if (!dp->lanes)
 		return -errno;
-	dp->live = map_memory(bpf_map__fd(dp->offer->maps.hk_live), page);
+	dp->live = map_memory(bpf_map__fd(dp->conn->maps.hk_live), page);
 	if (!dp->live)
 		return -errno;
 	dp->ring = ring_buffer__new(dp->fds.events, on_record, dp, NULL);
@@ -203,14 +150,14 @@ static int fill_rules(struct hk_dataplane *dp, const struct hk_dataplane_config 
 	int err;
 
 	for (i = 0; i < config->nr_to; i++) {
-		err = bpf_map_update_elem(bpf_map__fd(dp->offer->maps.hk_to), &config->to[i], &one,
+		err = bpf_map_update_elem(bpf_map__fd(dp->conn->maps.hk_to), &config->to[i], &one,
 					  BPF_ANY);
 		if (err)
 			return -errno;
 	}
 	for (i = 0; i < config->nr_from; i++) {
 		port = config->from[i];
-		err = bpf_map_update_elem(bpf_map__fd(dp->offer->maps.hk_from), &port, &one,
+		err = bpf_map_update_elem(bpf_map__fd(dp->conn->maps.hk_from), &port, &one,
 					  BPF_ANY);
 		if (err)
 			return -errno;
@@ -220,10 +167,10 @@ static int fill_rules(struct hk_dataplane *dp, const struct hk_dataplane_config 
 
 static int attach_cgroup(struct hk_dataplane *dp, int cgroup_fd)
 {
-	dp->links[0] = bpf_program__attach_cgroup(dp->gate->progs.hk_gate, cgroup_fd);
+	dp->links[0] = bpf_program__attach_cgroup(dp->conn->progs.hk_gate, cgroup_fd);
 	if (!dp->links[0])
 		return -errno;
-	dp->links[1] = bpf_program__attach_cgroup(dp->offer->progs.hk_offer, cgroup_fd);
+	dp->links[1] = bpf_program__attach_cgroup(dp->conn->progs.hk_offer, cgroup_fd);
 	return dp->links[1] ? 0 : -errno;
 }
 
@@ -233,8 +180,8 @@ static int attach_cgroup(struct hk_dataplane *dp, int cgroup_fd)
  */
 static int attach_sk_msg(struct hk_dataplane *dp)
 {
-	int prog = bpf_program__fd(dp->lane->progs.hk_lane_select);
-	int map = bpf_map__fd(dp->offer->maps.hk_apps);
+	int prog = bpf_program__fd(dp->conn->progs.hk_lane_select);
+	int map = bpf_map__fd(dp->conn->maps.hk_apps);
 
 	return bpf_prog_attach(prog, map, BPF_SK_MSG_VERDICT, 0) ? -errno : 0;
 }
@@ -318,9 +265,7 @@ void hk_dataplane_destroy(struct hk_dataplane *dp)
 	if (dp->live)
 		munmap(dp->live, sysconf(_SC_PAGESIZE));
 	ingress_bpf__destroy(dp->xdp);
-	lane_bpf__destroy(dp->lane);
-	gate_bpf__destroy(dp->gate);
-	offer_bpf__destroy(dp->offer);
+	connection_bpf__destroy(dp->conn);
 	free(dp);
 }
 

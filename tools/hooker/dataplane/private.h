@@ -8,7 +8,7 @@
 
 /**
  * struct hk_dataplane - everything that is loaded, attached and mapped; owned
- * @objects:	offer, gate, lane; offer's maps serve all three
+ * @conn:	offer, gate and lane, linked into one object
  * @xdp:	ingress program; NULL without devices
  * @links:	SOCK_OPS, gate
  * @xdp_fds:	a link for each device, as a bare descriptor; -1: none
@@ -21,12 +21,10 @@
  * @max_flows:	slots in it
  * @live:	hk_live, mapped
  * @times:	of loading and attaching
- * @fds:	maps used at run time; borrowed from @objects and @xdp
+ * @fds:	maps used at run time; borrowed from @conn and @xdp
  */
 struct hk_dataplane {
-	struct offer_bpf		*offer;
-	struct gate_bpf			*gate;
-	struct lane_bpf			*lane;
+	struct connection_bpf		*conn;
 	struct ingress_bpf		*xdp;
 	struct bpf_link			*links[2];
 	int				xdp_fds[HK_DATAPLANE_MAX_DEVS];

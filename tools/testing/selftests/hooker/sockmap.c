@@ -21,7 +21,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include "bpf/hooker_abi.h"
-#include "lane.skel.h"
+#include "connection.skel.h"
 #include "netns.h"
 #include "relay/lane.h"
 #include "tcp/addr.h"
@@ -156,7 +156,7 @@ static __s64 check(const __u8 *buf, size_t len, __u64 offset)
 
 FIXTURE(lane)
 {
-	struct lane_bpf *skel;
+	struct connection_bpf *skel;
 	struct hk_lane *lanes;
 	struct hk_lane *lane;
 	struct hk_lane_reader reader;
@@ -190,7 +190,7 @@ FIXTURE_SETUP(lane)
 	ASSERT_EQ(0, netns_enter_new());
 	if (variant->family == AF_INET6 && !netns_has_ipv6())
 		SKIP(return, "no IPv6 [kernel]");
-	self->skel = lane_bpf__open_and_load();
+	self->skel = connection_bpf__open_and_load();
 	ASSERT_NE(NULL, self->skel);
 	self->lanes = mmap(NULL, sizeof(struct hk_lane) * 16384, PROT_READ | PROT_WRITE, MAP_SHARED,
 			   bpf_map__fd(self->skel->maps.hk_lanes), 0);
@@ -218,10 +218,10 @@ FIXTURE_TEARDOWN(lane)
 {
 	close(self->app);
 	close(self->redir);
-	lane_bpf__destroy(self->skel);
+	connection_bpf__destroy(self->skel);
 }
 
-static __u64 stat_of(struct lane_bpf *skel, __u32 stat)
+static __u64 stat_of(struct connection_bpf *skel, __u32 stat)
 {
 	__u64 values[1024] = {}, sum = 0;
 	int i;
