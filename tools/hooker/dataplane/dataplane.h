@@ -55,6 +55,7 @@ struct hk_dataplane_times {
 int	hk_dataplane_create(struct hk_dataplane **dp, const struct hk_dataplane_config *config);
 void	hk_dataplane_destroy(struct hk_dataplane *dp);
 const struct hk_dataplane_times *hk_dataplane_times(const struct hk_dataplane *dp);
+__u64	hk_dataplane_listeners(const struct hk_dataplane *dp, __u64 *served);
 const char *hk_dataplane_xdp_mode(const struct hk_dataplane *dp, unsigned int dev);
 
 /*

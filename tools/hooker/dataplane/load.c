@@ -186,6 +186,28 @@ static int attach_sk_msg(struct hk_dataplane *dp)
 	return bpf_prog_attach(prog, map, BPF_SK_MSG_VERDICT, 0) ? -errno : 0;
 }
 
+/*
+ * Listeners that were there before. Reading the iterator runs the program on each
+ * TCP socket of this network namespace.
+ */
+static int visit_listeners(struct hk_dataplane *dp)
+{
+	struct bpf_link *link = bpf_program__attach_iter(dp->conn->progs.hk_listeners, NULL);
+	char buf[64];
+	int fd, err;
+
+	if (!link)
+		return -errno;
+	fd = bpf_iter_create(bpf_link__fd(link));
+	err = fd < 0 ? -errno : 0;
+	while (!err && read(fd, buf, sizeof(buf)) > 0)
+		;
+	if (fd >= 0)
+		close(fd);
+	bpf_link__destroy(link);
+	return err;
+}
+
 static int attach_all(struct hk_dataplane *dp, const struct hk_dataplane_config *config)
 {
 	unsigned int i;
@@ -196,6 +218,8 @@ static int attach_all(struct hk_dataplane *dp, const struct hk_dataplane_config 
 		err = hk_xdp_attach(dp, dp->xdp->progs.hooker_ingress, i, config->ifindex[i]);
 	if (!err)
 		err = report("attaching to the cgroup", attach_cgroup(dp, config->cgroup_fd));
+	if (!err)
+		err = report("visiting the listeners", visit_listeners(dp));
 	return err;
 }
 
@@ -278,4 +302,18 @@ void hk_dataplane_destroy(struct hk_dataplane *dp)
 const struct hk_dataplane_times *hk_dataplane_times(const struct hk_dataplane *dp)
 {
 	return &dp->times;
+}
+
+/**
+ * hk_dataplane_listeners - listeners that were older than the data plane
+ * @dp:	    data plane
+ * @served: filled in: of them, those that take offers now
+ *
+ * Return: those that don't, since this kernel can't switch their callbacks on (before
+ * Linux 6.12).
+ */
+__u64 hk_dataplane_listeners(const struct hk_dataplane *dp, __u64 *served)
+{
+	*served = dp->conn->bss->hk_listeners_served;
+	return dp->conn->bss->hk_listeners_left;
 }

@@ -8,7 +8,7 @@
 
 /**
  * struct hk_dataplane - everything that is loaded, attached and mapped; owned
- * @conn:	offer, gate and lane, linked into one object
+ * @conn:	offer, gate, lane and listeners, linked into one object
  * @xdp:	ingress program; NULL without devices
  * @links:	SOCK_OPS, gate
  * @xdp_fds:	a link for each device, as a bare descriptor; -1: none

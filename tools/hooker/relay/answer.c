@@ -176,12 +176,15 @@ static void answer_devices(struct hk_relay *r, struct hk_report *rep)
 static int answer_stats(struct hk_relay *r, struct hk_report *rep)
 {
 	const struct hk_dataplane_times *times = hk_dataplane_times(r->dp);
+	__u64 served, left = hk_dataplane_listeners(r->dp, &served);
 	unsigned int i;
 
 	hk_report_u64(rep, "uptime_ms", (r->now_ns - r->started_ns) / NSEC_PER_MSEC);
 	hk_report_u64(rep, "load_us", times->load_ns / 1000);
 	hk_report_u64(rep, "attach_us", times->attach_ns / 1000);
 	hk_report_bool(rep, "draining", r->drain_until_ns != 0);
+	hk_report_u64(rep, "old_listeners_served", served);
+	hk_report_u64(rep, "old_listeners_left", left);
 	hk_report_u64(rep, "flows", r->nr_flows);
 	hk_report_u64(rep, "peers", r->nr_peers);
 	for (i = 0; i < HK_NR_REL_STATS; i++)

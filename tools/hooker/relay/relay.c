@@ -193,6 +193,15 @@ static int fill_bpf_config(struct hk_relay *r)
 	return 0;
 }
 
+static void tell_listeners(struct hk_relay *r)
+{
+	__u64 served, left = hk_dataplane_listeners(r->dp, &served);
+
+	if (left)
+		hk_info("%llu listeners are older than this daemon and stay plain TCP: this kernel (before 6.12) can't serve them; restart their programs",
+			(unsigned long long)left);
+}
+
 static int start_dataplane(struct hk_relay *r)
 {
 	struct hk_dataplane_config *dp = &r->dp_config;
@@ -220,6 +229,7 @@ static int start_dataplane(struct hk_relay *r)
 	if (err)
 		return err;
 	r->live = hk_dataplane_live(r->dp);
+	tell_listeners(r);
 	return hk_relay_poll(r, EPOLL_CTL_ADD, hk_dataplane_events_fd(r->dp), EPOLLIN,
 			     hk_source_pack(HK_SRC_EVENTS, 0, 0));
 }
