@@ -33,6 +33,7 @@ declare -A MEDIAN=() WIRE=() VERIFIED=()
 PROTOCOLS=(6 17 136)
 declare -A PROTO_NAME=([6]=TCP [17]=UDP [136]=UDP-Lite)
 FAILED=
+SEEN=
 
 # The library's words for tests are of no use to whoever runs a demo.
 die() { echo "demo: $*" >&2; exit 1; }
@@ -124,6 +125,7 @@ check_congctl()
 	seen=$(on s ss -Htin state established "sport = :$HTTP_PORT" | grep -ow $CONGCTL)
 	bg_wait probe
 	[ "$seen" = $CONGCTL ] || fail "TCP does not use $CONGCTL"
+	SEEN=" (seen with ss)"
 }
 
 has_data_connection()
@@ -315,6 +317,7 @@ plot()
 		set yrange [10:*]
 		plot for [i=1:$nr] '$LIB_TMP/demo.dat' using (column(i+1)):xtic(1) title title[i]
 		unset logscale y
+		unset key
 		set yrange [0:*]
 		set ylabel 'ratio to plain TCP (below 1: faster)'
 		plot for [i=1:$nr] '$LIB_TMP/demo.dat' using (column(i+1+$nr)):xtic(1) title title[i], \
@@ -332,7 +335,7 @@ print_header()
 {
 	echo "hooker demo: nginx -> curl, link $RATE, one-way delay $DELAY, queue one BDP"
 	echo "Linux $(uname -r), $(nginx -v 2>&1 | cut -d: -f2 | tr -d ' '), $(curl --version | cut -d' ' -f1,2 | head -1)"
-	echo "TCP congestion control of all series: $CONGCTL (seen with ss); this machine's default: $(cat /proc/sys/net/ipv4/tcp_congestion_control)"
+	echo "TCP congestion control of all series: $CONGCTL$SEEN; this machine's default: $(cat /proc/sys/net/ipv4/tcp_congestion_control)"
 	echo "TCP remembers nothing of earlier connections (tcp_no_metrics_save=1)"
 }
 

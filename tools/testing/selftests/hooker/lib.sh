@@ -184,8 +184,10 @@ on_bg()
 	local host=$1 name=$2
 
 	shift 2
+	# Here and not by the child: nobody may take an earlier run's lines for this one's.
+	rm -f "$LIB_TMP/$name.out" "$LIB_TMP/$name.err"
 	(
-		trap - EXIT INT TERM HUP
+		trap - EXIT INT TERM HUP PIPE
 		echo 0 >"$LIB_CGROOT/$LIB_ID$host/cgroup.procs" || exit 125
 		exec nsenter --net="/run/netns/$LIB_ID$host" -- "$@"
 	) >"$LIB_TMP/$name.out" 2>"$LIB_TMP/$name.err" </dev/null &
@@ -280,7 +282,7 @@ lib_init()
 	[ -e /proc/self/ns/net ] || skip_all "kernel has no network namespaces"
 	trap lib_cleanup EXIT
 	trap 'exit 130' INT
-	trap 'exit 143' TERM HUP
+	trap 'exit 143' TERM HUP PIPE
 	LIB_TMP=$(mktemp -d "${TMPDIR:-/tmp}/$LIB_ID.XXXXXX") || die "mktemp failed"
 }
 
@@ -575,7 +577,7 @@ lib_cleanup()
 	local rc=$? host
 
 	trap - EXIT
-	trap '' INT TERM HUP
+	trap '' INT TERM HUP PIPE
 	if [ -n "$LIB_UP" ]; then
 		lib_kill_all
 		for host in c s r; do
