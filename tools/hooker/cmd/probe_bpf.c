@@ -122,13 +122,12 @@ static bool call_is_refused(enum bpf_prog_type type, int function)
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
 	char log[LOG_SIZE] = "";
-	LIBBPF_OPTS(bpf_prog_load_opts, opts,
-		.log_buf = log,
-		.log_size = sizeof(log),
-		.log_level = 1,
-	);
+	LIBBPF_OPTS(bpf_prog_load_opts, opts);
 	int fd;
 
+	opts.log_buf = log;
+	opts.log_size = sizeof(log);
+	opts.log_level = 1;
 	if (type == BPF_PROG_TYPE_CGROUP_SKB)
 		opts.expected_attach_type = BPF_CGROUP_INET_INGRESS;
 	fd = load(type, insns, 2, &opts);

@@ -279,19 +279,24 @@ static void repeat_oldest(struct htp_assoc *a, unsigned int nr)
 	}
 }
 
-void htp_recovery_expire(struct htp_assoc *a)
+static void probe_timeout(struct htp_assoc *a)
 {
 	struct htp_recovery *rc = &a->rc;
 
-	if (htp_recovery_deadline(a) > a->now)
-		return;
-	if (rc->loss_ns != HTP_NEVER) {
-		htp_loss_detect(a);
-		return;
-	}
 	rc->pto_count++;
 	rc->probes = 2;
 	rc->last_sent_ns = a->now;	/* the probes leave now, or as soon as they can */
 	a->stats.ptos++;
 	repeat_oldest(a, rc->probes);
+}
+
+/* Once packets were lost by time, the PTO of those that remain may be over as well */
+void htp_recovery_expire(struct htp_assoc *a)
+{
+	if (htp_recovery_deadline(a) > a->now)
+		return;
+	if (a->rc.loss_ns != HTP_NEVER)
+		htp_loss_detect(a);
+	if (htp_recovery_deadline(a) <= a->now)
+		probe_timeout(a);
 }

@@ -421,6 +421,7 @@ static void pass(struct hk_relay *r, struct epoll_event *events)
 	hk_timers_run(&r->timers, r->now_ns);
 	hk_peers_events(r);
 	hk_flows_pump(r);
+	hk_peers_events(r);	/* reading a stream's end may finish it */
 	hk_peers_flush(r);
 	hk_flows_reap(r);
 	hk_peers_reap(r);

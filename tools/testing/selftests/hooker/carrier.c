@@ -286,7 +286,7 @@ TEST_F(carrier, segmentation_that_fails_is_given_up)
 	int i, on = 1;
 
 	if (!IS_UDP)
-		SKIP(return, "nothing to give up");
+		SKIP(return, "nothing to give up [variant]");
 	/* The kernel refuses to segment what has no checksum */
 	if (variant->v6) {
 		ASSERT_EQ(0, setsockopt(a, IPPROTO_UDP, UDP_NO_CHECK6_TX, &on, sizeof(on)));
@@ -598,7 +598,7 @@ TEST_F(carrier, coverage_is_what_was_asked_for)
 	int raw;
 
 	if (IS_UDP)
-		SKIP(return, "UDP covers everything");
+		SKIP(return, "UDP covers everything [variant]");
 	ASSERT_EQ(0, setns(self->ns_b, CLONE_NEWNET));
 	raw = open_raw(variant->v6, IPPROTO_UDPLITE);
 	ASSERT_LE(0, raw);
@@ -631,7 +631,7 @@ TEST_F(carrier, damage_beyond_the_coverage_is_let_through)
 	int raw_a, raw_b;
 
 	if (IS_UDP)
-		SKIP(return, "UDP covers everything");
+		SKIP(return, "UDP covers everything [variant]");
 	raw_a = open_raw(variant->v6, IPPROTO_UDPLITE);
 	ASSERT_EQ(0, setns(self->ns_b, CLONE_NEWNET));
 	raw_b = open_raw(variant->v6, IPPROTO_UDPLITE);

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -74,6 +75,7 @@ static void be_daemon(const char *name, struct shared *shared, bool few_files)
 	struct hk_control ctl;
 	__u64 asked = 0;
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL);	/* also when a time-out kills the test */
 	shared->err = hk_control_open(&ctl, name);
 	if (!shared->err && few_files) {
 		/* The next descriptor would be one more than there may be */

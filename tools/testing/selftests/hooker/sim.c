@@ -254,6 +254,8 @@ static void flow_write(struct sim *sim, struct sim_flow *flow)
 		int i, nr;
 
 		nr = htp_stream_reserve(flow->stream, iov, 4);
+		if (nr == -ENOMEM)
+			sim->retry_ns = sim->now + SIM_MSEC;
 		if (nr <= 0)
 			return;
 		for (i = 0; i < nr && done < left; i++) {
@@ -354,6 +356,18 @@ static void fetch_events(struct sim *sim, enum sim_side side)
 	}
 }
 
+static void retry_writes(struct sim *sim)
+{
+	struct sim_flow *flow;
+
+	if (!sim->retry_ns || sim->now < sim->retry_ns)
+		return;
+	sim->retry_ns = 0;
+	for (flow = sim->flows; flow; flow = flow->next)
+		if (flow->sent < flow->to_send)
+			flow_write(sim, flow);
+}
+
 static __u64 deadline_of(const struct sim *sim, enum sim_side side)
 {
 	__u64 deadline = htp_assoc_deadline(sim->assoc[side]);
@@ -388,6 +402,8 @@ static bool step(struct sim *sim, __u64 end_ns)
 		next = deadline_of(sim, SIM_B);
 	if (sim->nr_heap && sim->heap[0]->at_ns < next)
 		next = sim->heap[0]->at_ns;
+	if (sim->retry_ns && sim->retry_ns < next)
+		next = sim->retry_ns;
 	if (next == HTP_NEVER || next > end_ns)
 		return false;
 	if (next > sim->now)
@@ -398,6 +414,7 @@ static bool step(struct sim *sim, __u64 end_ns)
 		htp_assoc_rx(sim->assoc[packet->to], packet->data, packet->len, sim->now);
 		free(packet);
 	}
+	retry_writes(sim);
 	turn(sim, SIM_A);
 	turn(sim, SIM_B);
 	return true;

@@ -288,7 +288,7 @@ static int run(struct ingress_bpf *skel, struct packet *p)
 	}									\
 } while (0)
 
-TEST_F(verdict, data)
+TEST_F(verdict, data_of_known_association)
 {
 	VERDICT(XDP_PASS_, HK_XDP_PASS_DATA, .payload = 0);
 	VERDICT(XDP_PASS_, HK_XDP_PASS_DATA, .payload = 1);
