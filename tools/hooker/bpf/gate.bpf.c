@@ -173,6 +173,17 @@ static __always_inline bool relay_left_it(const struct hk_flow_key *key)
 	return v && v->state == HK_VERDICT_NATIVE;
 }
 
+/*
+ * RFC 9293, 3.10.7.3, first step: what TCP itself would throw away must not be
+ * held, or a guess at the port would be enough to put another SYN-ACK in place.
+ */
+static __always_inline bool acknowledges_syn(struct bpf_sock *sk, const struct segment *seg)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+	return tp && bpf_ntohl(seg->th.ack_seq) == tp->snd_nxt;
+}
+
 static __always_inline int hold_synack(struct __sk_buff *skb, struct bpf_sock *sk,
 				       const struct segment *seg)
 {
@@ -181,6 +192,8 @@ static __always_inline int hold_synack(struct __sk_buff *skb, struct bpf_sock *s
 
 	st = bpf_sk_storage_get(&hk_sks, sk, NULL, 0);
 	if (!st || st->role != HK_ROLE_ACTIVE || relay_left_it(&seg->key))
+		return GATE_PASS;
+	if (!acknowledges_syn(sk, seg))
 		return GATE_PASS;
 	if (!relay_is_alive())
 		return pass(HK_STAT_SYNACK_STALE);

@@ -133,7 +133,7 @@ enum hk_role {
  * @role:	enum hk_role
  * @token:	connect(): our token in the SYN
  * @slot:	TAKEN: index into hk_lanes
- * @taken:	1 once the socket is steered
+ * @taken:	1 once the socket is steered and in the SOCKHASH
  * @pad:	zero
  * @offered_ns:	connect(): when
  * @held_ns:	connect(): when the gate held the first SYN-ACK; 0: it has not
@@ -213,6 +213,7 @@ _Static_assert(sizeof(struct hk_offer) == 88, "hk_offer is ABI");
 enum hk_event_type {
 	HK_EVENT_SYNACK		= 1,	/* struct hk_synack_event: the gate holds a SYN-ACK */
 	HK_EVENT_ESTABLISHED	= 2,	/* struct hk_established_event */
+	HK_EVENT_ABORTED	= 3,	/* struct hk_aborted_event */
 };
 
 #define HK_SYNACK_MAX	128
@@ -241,7 +242,8 @@ _Static_assert(sizeof(struct hk_synack_event) == 184, "hk_synack_event is ABI");
 /**
  * struct hk_established_event - a connection that had been offered is established
  * @type:  HK_EVENT_ESTABLISHED
- * @taken: 1: steered to the redirection socket; 0: it is plain TCP for good
+ * @taken: 1: steered to the redirection socket; 0: plain TCP for good, or (incoming)
+ *	   neither
  * @err:   what kept the callback from steering it, negative errno, or 0
  * @key:   the application's socket
  */
@@ -252,6 +254,17 @@ struct hk_established_event {
 	struct hk_flow_key	key;
 };
 _Static_assert(sizeof(struct hk_established_event) == 48, "hk_established_event is ABI");
+
+/**
+ * struct hk_aborted_event - an application's socket is gone without a FIN, or before its ACK
+ * @type: HK_EVENT_ABORTED
+ * @key:  the application's socket
+ */
+struct hk_aborted_event {
+	__u32			type;
+	struct hk_flow_key	key;
+};
+_Static_assert(sizeof(struct hk_aborted_event) == 40, "hk_aborted_event is ABI");
 
 /**
  * struct hk_to_key - key of hk_to, a longest-prefix-match trie
@@ -274,6 +287,29 @@ _Static_assert(sizeof(struct hk_to_key) == 24, "hk_to_key is ABI");
  */
 struct hk_assoc_entry {
 	__be32	raddr[4];
+};
+
+/**
+ * struct hk_local_key - key of hk_locals: an address of this host
+ * @addr: IPv6 or IPv4-mapped, network order
+ */
+struct hk_local_key {
+	__be32	addr[4];
+};
+_Static_assert(sizeof(struct hk_local_key) == 16, "hk_local_key is ABI");
+
+/* Echo probes that each CPU answers: so many a second, and so many at once */
+#define HK_PROBE_RATE	1000
+#define HK_PROBE_BURST	100
+
+/**
+ * struct hk_budget - a token bucket of one CPU
+ * @last_ns: when it was looked at last
+ * @credit:  nanoseconds saved up; an answer costs 1 s / HK_PROBE_RATE
+ */
+struct hk_budget {
+	__u64	last_ns;
+	__u64	credit;
 };
 
 /* Counters of the connection programs: index into hk_stats, names in dataplane/stats.c */
@@ -301,7 +337,7 @@ enum hk_stat {
 
 /* Counters of hooker_ingress: index into hk_xdp_stats, one per verdict and reason */
 enum hk_xdp_stat {
-	HK_XDP_PASS_OTHER,		/* not to our port */
+	HK_XDP_PASS_OTHER,		/* not to our port, or not to this host */
 	HK_XDP_PASS_DATA,
 	HK_XDP_PASS_HELLO,
 	HK_XDP_PASS_PROBE_REPLY,
@@ -315,6 +351,7 @@ enum hk_xdp_stat {
 	HK_XDP_DROP_ASSOC,		/* unknown association */
 	HK_XDP_DROP_SOURCE,		/* association known, but of another host */
 	HK_XDP_DROP_TOKEN,		/* HELLO does not name our instance */
+	HK_XDP_DROP_PROBE,		/* echo probe beyond the rate, or to a group address */
 	HK_NR_XDP_STATS,
 };
 

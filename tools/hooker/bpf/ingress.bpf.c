@@ -54,6 +54,22 @@ struct {
 	__type(value, struct hk_assoc_entry);
 } hk_assocs SEC(".maps");
 
+/* Addresses of this host: what is to be forwarded is not ours, whatever its port */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, struct hk_local_key);
+	__type(value, __u32);
+} hk_locals SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hk_budget);
+} hk_probe_budget SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, HK_NR_XDP_STATS);
@@ -205,6 +221,25 @@ static __always_inline enum hk_xdp_stat fault_of(const struct dgram *d)
 	return 0;
 }
 
+static __always_inline bool is_for_this_host(const struct dgram *d)
+{
+	struct hk_local_key key = {};
+	struct ipv6hdr *ip6 = d->ip;
+	struct iphdr *ip4 = d->ip;
+
+	if (d->v4) {
+		if ((void *)(ip4 + 1) > d->end)
+			return false;
+		key.addr[2] = bpf_htonl(0xffff);
+		key.addr[3] = ip4->daddr;
+	} else {
+		if ((void *)(ip6 + 1) > d->end)
+			return false;
+		__builtin_memcpy(key.addr, &ip6->daddr, sizeof(key.addr));
+	}
+	return bpf_map_lookup_elem(&hk_locals, &key) != NULL;
+}
+
 static __always_inline bool same_source(const struct dgram *d, const struct hk_assoc_entry *assoc)
 {
 	struct ipv6hdr *ip6 = d->ip;
@@ -266,6 +301,26 @@ static __always_inline bool swap_ip(struct dgram *d)
 	return true;
 }
 
+static __always_inline bool may_answer(void)
+{
+	const __u64 cost = 1000000000ULL / HK_PROBE_RATE;
+	__u64 now = bpf_ktime_get_ns();
+	struct hk_budget *budget;
+	__u32 zero = 0;
+
+	budget = bpf_map_lookup_elem(&hk_probe_budget, &zero);
+	if (!budget)
+		return false;
+	budget->credit += now - budget->last_ns;
+	budget->last_ns = now;
+	if (budget->credit > cost * HK_PROBE_BURST)
+		budget->credit = cost * HK_PROBE_BURST;
+	if (budget->credit < cost)
+		return false;
+	budget->credit -= cost;
+	return true;
+}
+
 /*
  * Same bytes, the other way round, never longer than the request. Swapping keeps
  * all sums; the changed type byte, the low half of the first word of the payload,
@@ -277,6 +332,8 @@ static __always_inline int answer_probe(struct dgram *d)
 	__u32 sum;
 	__be16 port;
 
+	if ((d->eth->h_dest[0] & 1) || !may_answer())
+		return drop(HK_XDP_DROP_PROBE);
 	asm volatile("" : "+r"(htp));
 	if ((void *)(htp + 2) > d->end || !swap_ip(d))
 		return drop(HK_XDP_DROP_SHORT);
@@ -349,7 +406,7 @@ int hooker_ingress(struct xdp_md *ctx)
 	enum hk_xdp_stat fault;
 	struct dgram d;
 
-	if (!parse(ctx, &d) || !is_used(d.proto))
+	if (!parse(ctx, &d) || !is_used(d.proto) || !is_for_this_host(&d))
 		return verdict(XDP_PASS, HK_XDP_PASS_OTHER);
 	fault = fault_of(&d);
 	if (fault)

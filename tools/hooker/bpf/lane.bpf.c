@@ -72,6 +72,17 @@ static __always_inline int go_fast(struct sk_msg_md *msg, struct hk_sk *st, stru
 	return SK_PASS;
 }
 
+/*
+ * Kernel TLS, switched on after the socket got into the SOCKHASH, runs this program
+ * on plaintext (bpf_exec_tx_verdict()). A redirect would take it past encryption.
+ */
+static __always_inline bool has_ulp(struct bpf_sock *sk)
+{
+	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
+
+	return !tp || tp->inet_conn.icsk_ulp_ops;
+}
+
 SEC("sk_msg")
 int hk_lane_select(struct sk_msg_md *msg)
 {
@@ -80,7 +91,7 @@ int hk_lane_select(struct sk_msg_md *msg)
 	__u32 size = PIN(msg->size);
 	struct hk_sk *st;
 
-	if (!sk)
+	if (!sk || has_ulp(sk))
 		return SK_PASS;
 	st = bpf_sk_storage_get(&hk_sks, sk, NULL, 0);
 	if (!st || !st->taken)

@@ -22,6 +22,7 @@ static __always_inline bool is_ours(struct tcp_sock *tp)
 
 	return skc->skc_state == BPF_TCP_LISTEN &&
 	       skc->skc_net.net->net_cookie == hk_config.netns_cookie &&
+	       !BPF_CORE_READ_BITFIELD(tp, is_mptcp) &&
 	       (hk_config.all_incoming || bpf_map_lookup_elem(&hk_from, &port));
 }
 

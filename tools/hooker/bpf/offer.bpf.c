@@ -9,6 +9,7 @@
  *	WRITE_HDR   SYN option		WRITE_HDR   SYN-ACK option, hk_offers entry
  *	ACTIVE_ESTABLISHED		PASSIVE_ESTABLISHED
  *	  hk_verdicts says TAKEN? mark, SOCKHASH; tell the daemon either way
+ *	STATE_CB  FIN: leave the SOCKHASH; reset: tell the daemon
  *
  * The daemon writes TAKEN only once the redirection socket exists. So the one
  * lookup in the ESTABLISHED callback decides, whichever packet completed the
@@ -143,11 +144,25 @@ static __always_inline int on_connect(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
+/* Another program may have asked for the callbacks of a listener that is not ours */
+static __always_inline bool is_listener_ours(struct bpf_sock_ops *ctx)
+{
+	return is_hookable(ctx) && from_matches(ctx->local_port);
+}
+
+static __always_inline bool is_mptcp(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+
+	return !tp || BPF_CORE_READ_BITFIELD(tp, is_mptcp);
+}
+
 static __always_inline int on_listen(struct bpf_sock_ops *ctx)
 {
 	struct hk_sk *st;
 
-	if (!is_hookable(ctx) || !from_matches(ctx->local_port))
+	if (!is_listener_ours(ctx) || is_mptcp(ctx))
 		return 1;
 	st = storage(ctx, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!st)
@@ -189,7 +204,8 @@ static __always_inline int on_hdr_opt_len(struct bpf_sock_ops *ctx)
 	if (!is_synack(ctx))
 		return reserve(ctx);
 	/* with a SYN cookie there is no place to remember the offer */
-	if (ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE || !syn_has_offer(ctx, &peer))
+	if (ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE || !syn_has_offer(ctx, &peer) ||
+	    !is_listener_ours(ctx))
 		return 1;
 	if (!relay_takes_new()) {
 		hk_count(HK_STAT_OFFERS_STALE);
@@ -312,7 +328,7 @@ static __always_inline int write_synack(struct bpf_sock_ops *ctx)
 	__u32 token;
 
 	__builtin_memset(&offer, 0, sizeof(offer));
-	if (!syn_has_offer(ctx, &offer.peer) || !fill_offer(ctx, &offer))
+	if (!syn_has_offer(ctx, &offer.peer) || !is_listener_ours(ctx) || !fill_offer(ctx, &offer))
 		return 1;
 	key_of(ctx, &offer.key);
 	token = token_of(&offer.key, offer.seq);
@@ -331,22 +347,40 @@ static __always_inline int on_write_hdr_opt(struct bpf_sock_ops *ctx)
 	return is_synack(ctx) ? write_synack(ctx) : write_syn(ctx);
 }
 
+/* 1: no application's socket may get into the SOCKHASH */
+const volatile __u32 hk_lane_shut = 0;
+
 /*
  * The mark routes the application's packets to its redirection socket. A pacing
  * congestion control (BBR is some hosts' default) would throttle a leg that has
  * no bottleneck, so this leg runs Reno.
  */
-static __always_inline long steer(struct bpf_sock_ops *ctx, struct hk_flow_key *key)
+static __always_inline long steer(struct bpf_sock_ops *ctx)
 {
 	__u32 mark = hk_config.app_mark;
 	char reno[8] = "reno";
 	long err;
 
 	err = bpf_setsockopt(ctx, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
-	if (err)
-		return err;
-	bpf_setsockopt(ctx, IPPROTO_TCP, TCP_CONGESTION, reno, sizeof(reno));
-	return bpf_sock_hash_update(ctx, &hk_apps, key, BPF_ANY);
+	if (!err)
+		bpf_setsockopt(ctx, IPPROTO_TCP, TCP_CONGESTION, reno, sizeof(reno));
+	return err;
+}
+
+/* tcp_bpf_sendmsg() knows no MSG_ZEROCOPY: whoever asked for it would wait for ever */
+static __always_inline bool wants_zerocopy(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+
+	return tp && (tp->inet_conn.icsk_inet.sk.__sk_common.skc_flags & 1UL << SOCK_ZEROCOPY);
+}
+
+/* A steered socket that is not in the SOCKHASH works as well: all goes by the native lane */
+static __always_inline bool open_lane(struct bpf_sock_ops *ctx, struct hk_flow_key *key)
+{
+	return !hk_lane_shut && !wants_zerocopy(ctx) &&
+	       !bpf_sock_hash_update(ctx, &hk_apps, key, BPF_ANY);
 }
 
 static __always_inline void tell_relay(const struct hk_flow_key *key, bool taken, long err)
@@ -363,20 +397,19 @@ static __always_inline void tell_relay(const struct hk_flow_key *key, bool taken
 	bpf_ringbuf_submit(ev, 0);
 }
 
+/* Not steered although TAKEN: the daemon is told that the connection isn't its own */
 static __always_inline int take(struct bpf_sock_ops *ctx, struct hk_flow_key *key,
 				struct hk_sk *st, __u32 slot, enum hk_stat stat)
 {
-	long err = steer(ctx, key);
+	long err = steer(ctx);
 
-	/*
-	 * A marked socket that is missing in the SOCKHASH still works: all its
-	 * bytes take the native lane.
-	 */
-	st->key = *key;
-	st->slot = slot;
-	st->taken = !err;
+	if (!err) {
+		st->key = *key;
+		st->slot = slot;
+		st->taken = open_lane(ctx, key);
+	}
 	hk_count(err ? HK_STAT_TAKE_FAILED : stat);
-	tell_relay(key, true, err);
+	tell_relay(key, !err, err);
 	return 1;
 }
 
@@ -426,6 +459,44 @@ static __always_inline int on_passive(struct bpf_sock_ops *ctx)
 	return take(ctx, &key, st, v->slot, HK_STAT_TAKEN_PASSIVE);
 }
 
+static __always_inline void tell_aborted(const struct hk_flow_key *key)
+{
+	struct hk_aborted_event *ev;
+
+	ev = bpf_ringbuf_reserve(&hk_events, sizeof(*ev), 0);
+	if (!ev)
+		return;		/* the RST itself is likely to get through */
+	ev->type = HK_EVENT_ABORTED;
+	ev->key = *key;
+	bpf_ringbuf_submit(ev, 0);
+}
+
+/*
+ * The end of a socket that was taken.
+ *
+ * After shutdown() there is nothing left for the fast lane, so it leaves the SOCKHASH
+ * and gets the kernel's own recvmsg() back. That of SOCKHASH members returns EAGAIN
+ * from a blocking call once anything but data wakes it, as the ACK of the FIN does.
+ *
+ * Its RST may not end the redirection socket: when that one has dropped segments for
+ * want of memory, RST is out of sequence there, and the reply to the challenge ACK
+ * leaves this host, since no socket is left to mark it. So the daemon is told.
+ */
+static __always_inline int on_state(struct bpf_sock_ops *ctx)
+{
+	__u32 from = ctx->args[0], to = ctx->args[1];
+	struct hk_sk *st = storage(ctx, 0);
+
+	if (!st || !st->taken)
+		return 1;
+	if (to == BPF_TCP_FIN_WAIT1)
+		bpf_map_delete_elem(&hk_apps, &st->key);
+	if (to == BPF_TCP_CLOSE && (from == BPF_TCP_ESTABLISHED || from == BPF_TCP_CLOSE_WAIT ||
+				    from == BPF_TCP_FIN_WAIT1))
+		tell_aborted(&st->key);
+	return 1;
+}
+
 SEC("sockops")
 int hk_offer(struct bpf_sock_ops *ctx)
 {
@@ -442,6 +513,8 @@ int hk_offer(struct bpf_sock_ops *ctx)
 		return on_active(ctx);
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
 		return on_passive(ctx);
+	case BPF_SOCK_OPS_STATE_CB:
+		return on_state(ctx);
 	}
 	return 1;
 }

@@ -93,6 +93,25 @@ static int set_no_xdp(const struct hk_cmd_env *env, void *ctx, const char *value
 	return HK_EXIT_OK;
 }
 
+static int set_fast_lane(const struct hk_cmd_env *env, void *ctx, const char *value)
+{
+	static const char * const names[] = {
+		[HK_FAST_LANE_AUTO]	= "auto",
+		[HK_FAST_LANE_ALWAYS]	= "always",
+		[HK_FAST_LANE_NEVER]	= "never",
+	};
+	struct hk_relay_config *config = ctx;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(value, names[i]))
+			continue;
+		config->fast_lane = i;
+		return HK_EXIT_OK;
+	}
+	return hk_cmd_usage(env, "--fast-lane %s: not auto, always or never", value);
+}
+
 static bool same_prefix(const struct hk_prefix *a, const struct hk_prefix *b)
 {
 	return !memcmp(a->addr, b->addr, sizeof(a->addr)) && a->len == b->len && a->port == b->port;
@@ -145,6 +164,8 @@ const struct hk_cmd_option hk_run_options[] = {
 	{ "dev", 0, "IF", true, add_dev,
 	  "device that gets the XDP program (default: all that are up, lo excepted)" },
 	{ "no-xdp", 0, NULL, false, set_no_xdp, "attach no XDP program" },
+	{ "fast-lane", 0, "WHEN", false, set_fast_lane,
+	  "auto, always or never (default: auto, unless it would spoil FIONREAD)" },
 	{ "to", 0, "PREFIX[:PORT]", true, add_to,
 	  "outgoing connections to offer (without --to and --from-port: all)" },
 	{ "from-port", 0, "PORT", true, add_from_port,

@@ -17,6 +17,13 @@ struct hk_dataplane;
 
 #define HK_DATAPLANE_MAX_DEVS	16
 
+/* Whether applications' sockets get into the SOCKHASH, see hk_inq_is_right() */
+enum hk_fast_lane {
+	HK_FAST_LANE_AUTO,	/* unless FIONREAD would be wrong for them */
+	HK_FAST_LANE_ALWAYS,
+	HK_FAST_LANE_NEVER,
+};
+
 /**
  * struct hk_dataplane_config - what the programs are loaded with; copied
  * @bpf:	settings that become constants in the programs
@@ -28,6 +35,7 @@ struct hk_dataplane;
  * @nr_to:	of them
  * @from:	ports for listeners, host order, unless @bpf.all_incoming
  * @nr_from:	of them
+ * @fast_lane:	enum hk_fast_lane
  * @debug:	pass on the messages of libbpf and the verifier
  */
 struct hk_dataplane_config {
@@ -40,6 +48,7 @@ struct hk_dataplane_config {
 	unsigned int		nr_to;
 	const __u16		*from;
 	unsigned int		nr_from;
+	enum hk_fast_lane	fast_lane;
 	bool			debug;
 };
 
@@ -52,10 +61,12 @@ struct hk_dataplane_times {
 	__u64	load_ns, attach_ns;
 };
 
+bool	hk_inq_is_right(void);
 int	hk_dataplane_create(struct hk_dataplane **dp, const struct hk_dataplane_config *config);
 void	hk_dataplane_destroy(struct hk_dataplane *dp);
 const struct hk_dataplane_times *hk_dataplane_times(const struct hk_dataplane *dp);
 __u64	hk_dataplane_listeners(const struct hk_dataplane *dp, __u64 *served);
+bool	hk_dataplane_has_fast_lane(const struct hk_dataplane *dp);
 const char *hk_dataplane_xdp_mode(const struct hk_dataplane *dp, unsigned int dev);
 
 /*
@@ -73,10 +84,14 @@ struct hk_lane *hk_dataplane_lane(struct hk_dataplane *dp, __u32 slot);
 int	hk_dataplane_set_verdict(struct hk_dataplane *dp, const struct hk_flow_key *key,
 				 enum hk_verdict_state state, __u32 slot);
 int	hk_dataplane_del_verdict(struct hk_dataplane *dp, const struct hk_flow_key *key);
-int	hk_dataplane_take_offer(struct hk_dataplane *dp, __u32 token, struct hk_offer *offer);
+int	hk_dataplane_find_offer(struct hk_dataplane *dp, __u32 token, struct hk_offer *offer);
+int	hk_dataplane_del_offer(struct hk_dataplane *dp, __u32 token);
 int	hk_dataplane_add_redir(struct hk_dataplane *dp, const struct hk_flow_key *key, int fd);
 int	hk_dataplane_add_assoc(struct hk_dataplane *dp, __u64 id, const __be32 raddr[4]);
 int	hk_dataplane_del_assoc(struct hk_dataplane *dp, __u64 id);
+
+int	hk_dataplane_set_locals(struct hk_dataplane *dp, const struct hk_local_key *keys,
+				unsigned int nr);
 
 int	hk_dataplane_stats(struct hk_dataplane *dp, __u64 stats[HK_NR_STATS]);
 int	hk_dataplane_xdp_stats(struct hk_dataplane *dp, __u64 stats[HK_NR_XDP_STATS]);

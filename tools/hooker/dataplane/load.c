@@ -62,6 +62,13 @@ static int size_maps(struct bpf_object *obj, __u32 max_flows)
 #define CONFIGURE(skel, config) \
 	memcpy((void *)&(skel)->rodata->hk_config, config, sizeof(*(config)))
 
+static bool wants_fast_lane(const struct hk_dataplane_config *config)
+{
+	if (config->fast_lane == HK_FAST_LANE_AUTO)
+		return hk_inq_is_right();
+	return config->fast_lane == HK_FAST_LANE_ALWAYS;
+}
+
 static int load_connection(struct hk_dataplane *dp, const struct hk_dataplane_config *config)
 {
 	int err;
@@ -70,6 +77,8 @@ static int load_connection(struct hk_dataplane *dp, const struct hk_dataplane_co
 	if (!dp->conn)
 		return -errno;
 	CONFIGURE(dp->conn, &config->bpf);
+	dp->fast_lane = wants_fast_lane(config);
+	dp->conn->rodata->hk_lane_shut = !dp->fast_lane;
 	err = size_maps(dp->conn->obj, config->max_flows);
 	return err ?: connection_bpf__load(dp->conn);
 }
@@ -77,6 +86,7 @@ static int load_connection(struct hk_dataplane *dp, const struct hk_dataplane_co
 static int load_xdp(struct hk_dataplane *dp, const struct hk_dataplane_config *config)
 {
 	dp->fds.assocs = -1;
+	dp->fds.locals = -1;
 	dp->fds.xdp_stats = -1;
 	if (!config->nr_devs)
 		return 0;
@@ -129,6 +139,7 @@ static int map_all(struct hk_dataplane *dp, const struct hk_dataplane_config *co
 	dp->fds.stats = bpf_map__fd(dp->conn->maps.hk_stats);
 	if (dp->xdp) {
 		dp->fds.assocs = bpf_map__fd(dp->xdp->maps.hk_assocs);
+		dp->fds.locals = bpf_map__fd(dp->xdp->maps.hk_locals);
 		dp->fds.xdp_stats = bpf_map__fd(dp->xdp->maps.hk_xdp_stats);
 	}
 	dp->max_flows = config->max_flows;
@@ -316,4 +327,15 @@ __u64 hk_dataplane_listeners(const struct hk_dataplane *dp, __u64 *served)
 {
 	*served = dp->conn->bss->hk_listeners_served;
 	return dp->conn->bss->hk_listeners_left;
+}
+
+/**
+ * hk_dataplane_has_fast_lane - whether SK_MSG sees what applications send
+ * @dp: data plane
+ *
+ * Return: false if it was not wanted, or would spoil FIONREAD.
+ */
+bool hk_dataplane_has_fast_lane(const struct hk_dataplane *dp)
+{
+	return dp->fast_lane;
 }

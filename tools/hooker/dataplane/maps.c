@@ -100,19 +100,30 @@ int hk_dataplane_del_verdict(struct hk_dataplane *dp, const struct hk_flow_key *
 }
 
 /**
- * hk_dataplane_take_offer - fetch an answered offer and remove it
+ * hk_dataplane_find_offer - fetch an answered offer
  * @dp:	   data plane
  * @token: ours, as the peer sent it back
  * @offer: filled in
  *
- * An offer is used once: a second OPEN with the same token finds nothing.
- *
  * Return: 0, -ENOENT if there is none.
  */
-int hk_dataplane_take_offer(struct hk_dataplane *dp, __u32 token, struct hk_offer *offer)
+int hk_dataplane_find_offer(struct hk_dataplane *dp, __u32 token, struct hk_offer *offer)
 {
-	if (bpf_map_lookup_elem(dp->fds.offers, &token, offer))
-		return -errno;
+	return bpf_map_lookup_elem(dp->fds.offers, &token, offer) ? -errno : 0;
+}
+
+/**
+ * hk_dataplane_del_offer - an offer was used
+ * @dp:	   data plane
+ * @token: ours
+ *
+ * It comes back if the SYN-ACK is sent once more; the connection is established by
+ * then, and a second take-over of it fails.
+ *
+ * Return: 0 or a negative errno.
+ */
+int hk_dataplane_del_offer(struct hk_dataplane *dp, __u32 token)
+{
 	return delete(dp->fds.offers, &token);
 }
 
@@ -159,6 +170,50 @@ int hk_dataplane_add_assoc(struct hk_dataplane *dp, __u64 id, const __be32 raddr
 int hk_dataplane_del_assoc(struct hk_dataplane *dp, __u64 id)
 {
 	return dp->fds.assocs < 0 ? 0 : delete(dp->fds.assocs, &id);
+}
+
+static bool is_listed(const struct hk_local_key *key, const struct hk_local_key *keys,
+		      unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		if (!memcmp(key, &keys[i], sizeof(*key)))
+			return true;
+	return false;
+}
+
+/**
+ * hk_dataplane_set_locals - which addresses are this host's
+ * @dp:	  data plane
+ * @keys: all of them
+ * @nr:	  how many
+ *
+ * Others that were set before go; what stays is never missing in between.
+ *
+ * Return: 0 (also without XDP), -E2BIG, -ENOMEM.
+ */
+int hk_dataplane_set_locals(struct hk_dataplane *dp, const struct hk_local_key *keys,
+			    unsigned int nr)
+{
+	struct hk_local_key key, next, *prev = NULL;
+	__u32 one = 1;
+	unsigned int i;
+	int err = 0;
+
+	if (dp->fds.locals < 0)
+		return 0;
+	for (i = 0; i < nr && !err; i++)
+		err = update(dp->fds.locals, &keys[i], &one);
+	while (!bpf_map_get_next_key(dp->fds.locals, prev, &next)) {
+		if (prev && !is_listed(prev, keys, nr))
+			delete(dp->fds.locals, prev);
+		key = next;
+		prev = &key;
+	}
+	if (prev && !is_listed(prev, keys, nr))
+		delete(dp->fds.locals, prev);
+	return err;
 }
 
 static int sum_per_cpu(int fd, __u64 *stats, __u32 nr)
@@ -246,6 +301,7 @@ static const char * const xdp_stat_names[HK_NR_XDP_STATS] = {
 	[HK_XDP_DROP_ASSOC]		= "xdp_drop_association",
 	[HK_XDP_DROP_SOURCE]		= "xdp_drop_source",
 	[HK_XDP_DROP_TOKEN]		= "xdp_drop_token",
+	[HK_XDP_DROP_PROBE]		= "xdp_drop_probe",
 };
 
 /**

@@ -11,6 +11,7 @@
  * @conn:	offer, gate, lane and listeners, linked into one object
  * @xdp:	ingress program; NULL without devices
  * @links:	SOCK_OPS, gate
+ * @fast_lane:	applications' sockets get into the SOCKHASH
  * @xdp_fds:	a link for each device, as a bare descriptor; -1: none
  * @xdp_generic: device runs it in generic mode
  * @ring:	hk_events
@@ -27,6 +28,7 @@ struct hk_dataplane {
 	struct connection_bpf		*conn;
 	struct ingress_bpf		*xdp;
 	struct bpf_link			*links[2];
+	bool				fast_lane;
 	int				xdp_fds[HK_DATAPLANE_MAX_DEVS];
 	bool				xdp_generic[HK_DATAPLANE_MAX_DEVS];
 	struct ring_buffer		*ring;
@@ -38,7 +40,7 @@ struct hk_dataplane {
 	struct hk_live			*live;
 	struct hk_dataplane_times	times;
 	struct {
-		int	verdicts, offers, redirs, events, stats, assocs, xdp_stats;
+		int	verdicts, offers, redirs, events, stats, assocs, locals, xdp_stats;
 	} fds;
 };
 

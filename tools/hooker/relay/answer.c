@@ -145,6 +145,7 @@ static const char * const relay_stats[HK_NR_REL_STATS] = {
 	[HK_REL_RX_MALFORMED]		= "rx_malformed",
 	[HK_REL_PEERS_LOST]		= "peers_lost",
 	[HK_REL_TABLE_FULL]		= "table_full",
+	[HK_REL_MEMORY_FULL]		= "memory_full",
 	[HK_REL_ICMP_ERRORS]		= "icmp_errors",
 };
 
@@ -183,8 +184,10 @@ static int answer_stats(struct hk_relay *r, struct hk_report *rep)
 	hk_report_u64(rep, "load_us", times->load_ns / 1000);
 	hk_report_u64(rep, "attach_us", times->attach_ns / 1000);
 	hk_report_bool(rep, "draining", r->drain_until_ns != 0);
+	hk_report_bool(rep, "fast_lane", hk_dataplane_has_fast_lane(r->dp));
 	hk_report_u64(rep, "old_listeners_served", served);
 	hk_report_u64(rep, "old_listeners_left", left);
+	hk_report_u64(rep, "memory_bytes", r->memory_bytes);
 	hk_report_u64(rep, "flows", r->nr_flows);
 	hk_report_u64(rep, "peers", r->nr_peers);
 	for (i = 0; i < HK_NR_REL_STATS; i++)

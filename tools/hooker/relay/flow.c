@@ -13,17 +13,22 @@
 #include <errno.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <linux/sockios.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "../tcp/addr.h"
 #include "private.h"
 
 #define PUMP_BYTES	(256 * 1024)	/* per flow, direction and turn; then others come */
 #define PUMP_IOVS	8
+#define TURN_BYTES	(4 << 20)	/* all flows in one loop pass: ACKs and heartbeat wait for it */
+#define CLOSING_NS	(20 * NSEC_PER_MSEC)
 
 static struct hk_flow_bucket *bucket(struct hk_relay *r, const struct hk_flow_key *key)
 {
@@ -135,6 +140,8 @@ void hk_flow_opened(struct hk_flow *f)
 	f->state = HK_FLOW_OPEN;
 	f->relay->stats[f->active ? HK_REL_FLOWS_ACTIVE : HK_REL_FLOWS_PASSIVE]++;
 	hk_timer_cancel(&f->relay->timers, &f->timer);
+	/* it was for this connection; a later one may use the same ports */
+	hk_dataplane_del_verdict(f->relay->dp, &f->key);
 	f->readable = true;
 	f->writable = true;
 	hk_flow_wake(f);
@@ -143,17 +150,24 @@ void hk_flow_opened(struct hk_flow *f)
 static void close_redir(struct hk_flow *f, enum hk_flow_end how)
 {
 	struct linger off = { .l_onoff = 0 };
+	struct hk_flow_key redir;
 
 	if (f->redir_fd < 0)
 		return;
-	if (how == HK_END_SILENT) {
+	hk_flow_key_reverse(&redir, &f->key);
+	if (how == HK_END_SILENT)
 		hk_tcp_abandon(f->redir_fd);
-	} else {
-		if (how == HK_END_DONE)
-			setsockopt(f->redir_fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+	else if (how == HK_END_DONE)
+		setsockopt(f->redir_fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+	if (how != HK_END_SILENT)
 		close(f->redir_fd);
-	}
 	f->redir_fd = -1;
+	/*
+	 * The TIME_WAIT of the side that closed first would keep the next connection
+	 * with these ports from being taken over. It guards against late segments, and lo has none.
+	 */
+	if (how == HK_END_DONE && f->shut_first)
+		hk_tcp_destroy(&redir);
 }
 
 static void let_go_of_stream(struct hk_flow *f, enum htp_code code)
@@ -263,6 +277,7 @@ static bool read_once(struct hk_flow *f, size_t *total)
 		return false;
 	}
 	hk_lane_reader_account(&f->reader, len);
+	f->relay->pumped_bytes += len;
 	htp_stream_commit(f->stream, len);
 	*total += len;
 	return true;
@@ -287,6 +302,7 @@ static void output_ended(struct hk_flow *f, int err)
 		return;
 	}
 	f->out_done = true;
+	f->shut_first = !f->in_done;
 	if (shutdown(f->redir_fd, SHUT_WR))
 		hk_flow_end(f, HK_END_RESET, HTP_CODE_APP_RESET);
 }
@@ -314,6 +330,7 @@ static bool write_once(struct hk_flow *f, size_t *total)
 		return false;
 	}
 	f->out_bytes += len;
+	f->relay->pumped_bytes += len;
 	htp_stream_consume(f->stream, len);
 	*total += len;
 	return true;
@@ -331,6 +348,30 @@ static void pump_out(struct hk_flow *f)
 	hk_flow_wake(f);
 }
 
+static void closing_timer(struct hk_timer *timer, __u64 now_ns)
+{
+	(void)now_ns;
+	hk_flow_wake((void *)((char *)timer - offsetof(struct hk_flow, timer)));
+}
+
+/*
+ * Both sides have said all. The redirection socket stays until the application has
+ * taken its bytes: steering may end with the daemon, and what the kernel still had to
+ * deliver would leave on the wire.
+ */
+static void finish(struct hk_flow *f)
+{
+	struct hk_relay *r = f->relay;
+	int unsent;
+
+	if (!ioctl(f->redir_fd, SIOCOUTQ, &unsent) && unsent) {
+		f->timer.fire = closing_timer;
+		hk_timer_arm(&r->timers, &f->timer, r->now_ns + CLOSING_NS);
+		return;
+	}
+	hk_flow_end(f, HK_END_DONE, HTP_CODE_NONE);
+}
+
 static void pump(struct hk_flow *f)
 {
 	struct hk_peer *peer = f->peer;
@@ -343,7 +384,7 @@ static void pump(struct hk_flow *f)
 	if (f->state == HK_FLOW_OPEN)
 		pump_in(f);
 	if (f->state == HK_FLOW_OPEN && f->finished && f->in_done && f->out_done)
-		hk_flow_end(f, HK_END_DONE, HTP_CODE_NONE);
+		finish(f);
 	hk_peer_touch(peer);
 }
 
@@ -358,10 +399,12 @@ void hk_flows_pump(struct hk_relay *r)
 {
 	unsigned int turns = 0;
 	struct hk_flow *f;
+	__u64 start;
 
 	TAILQ_FOREACH(f, &r->ready, ready)
 		turns++;
-	while (turns-- && (f = TAILQ_FIRST(&r->ready))) {
+	start = r->pumped_bytes;
+	while (turns-- && r->pumped_bytes - start < TURN_BYTES && (f = TAILQ_FIRST(&r->ready))) {
 		TAILQ_REMOVE(&r->ready, f, ready);
 		f->queued = false;
 		if (f->peer)

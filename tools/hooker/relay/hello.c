@@ -256,16 +256,21 @@ void hk_hello_ack_rx(struct hk_peer *peer, struct hk_port *port, const struct hk
 
 /**
  * hk_hello_refused - the network says that a carrier does not get through
- * @peer: initiator, in HELLO
- * @port: the carrier
+ * @peer:  initiator, in HELLO
+ * @port:  the carrier
+ * @hello: what the message quotes; must be a HELLO of ours, which nobody off the path
+ *	   has seen
  */
-void hk_hello_refused(struct hk_peer *peer, struct hk_port *port)
+void hk_hello_refused(struct hk_peer *peer, struct hk_port *port, const struct htp_hello *hello)
 {
+	if (hello->src_id != peer->local_id ||
+	    (hello->nonce ^ peer->nonce) / HK_MAX_PORTS >= peer->attempts)
+		return;
 	peer->failed |= port->carrier.ops->proto;
-	if (!(peer->protos & ~peer->failed))
-		give_up(peer);
-	else if (peer->choose_ns && !better_is_pending(peer, peer->port))
+	if (peer->choose_ns && !better_is_pending(peer, peer->port))
 		choose(peer);
+	else if (!peer->choose_ns && !(peer->protos & ~peer->failed))
+		give_up(peer);
 }
 
 static struct hk_peer *find_initiator(struct hk_relay *r, const struct hk_datagram *dgram,
@@ -288,8 +293,11 @@ static struct hk_peer *new_responder(struct hk_relay *r, struct hk_port *port,
 	__be64 instance = htobe64(hello->instance);
 	struct hk_peer *peer;
 
-	if (r->nr_unproven >= HK_MAX_UNPROVEN || r->drain_until_ns)
+	if (r->drain_until_ns || hk_peers_from(r, dgram->path.remote) >= HK_MAX_PER_HOST)
 		return NULL;
+	/* spoofed ones can't keep the others out: they are the first to go */
+	if (r->nr_unproven >= HK_MAX_UNPROVEN)
+		hk_peer_fail(hk_peer_oldest_unproven(r), HTP_CODE_TIMEOUT);
 	peer = hk_peer_create(r, &dgram->path, (const __u8 *)&instance);
 	if (!peer)
 		return NULL;

@@ -7,6 +7,7 @@
  */
 #include <endian.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -18,6 +19,7 @@
 #define KEEPALIVE_NS	(5 * NSEC_PER_SEC)
 #define DEAD_NS		(20 * NSEC_PER_SEC)
 #define UNPROVEN_NS	(10 * NSEC_PER_SEC)
+#define BLOCKED_RETRY_NS	(100 * NSEC_PER_MSEC)
 
 /* ids are random already */
 static struct hk_peer_bucket *bucket(struct hk_relay *r, __u64 id)
@@ -64,9 +66,9 @@ static void peer_timer(struct hk_timer *timer, __u64 now_ns)
 	}
 	if (peer->state != HK_PEER_UP)
 		return;
+	hk_peer_touch(peer);
 	htp_assoc_expire(peer->assoc, now_ns);
 	unproven_timeout(peer, now_ns);
-	hk_peer_touch(peer);
 }
 
 static int random_id(struct hk_relay *r, __u64 *id)
@@ -114,6 +116,12 @@ struct hk_peer *hk_peer_create(struct hk_relay *r, const struct hk_path *path,
 	return peer;
 }
 
+static bool is_usable(const struct hk_peer *peer)
+{
+	return peer->state == HK_PEER_HELLO ||
+	       (peer->state == HK_PEER_UP && !htp_assoc_is_closed(peer->assoc));
+}
+
 /**
  * hk_peer_get - the peer for a new connection; HELLO starts if there is none yet
  * @r:	      relay
@@ -130,7 +138,7 @@ struct hk_peer *hk_peer_get(struct hk_relay *r, const struct hk_path *path, cons
 	struct hk_peer *peer;
 
 	LIST_FOREACH(peer, &r->peers, all)
-		if (peer->state != HK_PEER_FAILED && same_hosts(&peer->path, path) &&
+		if (is_usable(peer) && same_hosts(&peer->path, path) &&
 		    !memcmp(peer->instance, instance, sizeof(peer->instance)))
 			return peer;
 	peer = hk_peer_create(r, path, instance);
@@ -140,7 +148,44 @@ struct hk_peer *hk_peer_get(struct hk_relay *r, const struct hk_path *path, cons
 	peer->protos = protos;
 	peer->rtt_ns = rtt_ns;
 	hk_hello_start(peer);
-	return peer;
+	return is_usable(peer) ? peer : NULL;
+}
+
+/*
+ * All memory of associations is counted, each piece with its size before it: the
+ * peers together can't make us take more than HK_MAX_MEMORY.
+ */
+union piece {
+	size_t		size;
+	max_align_t	align;
+};
+
+static void *peer_alloc(void *priv, size_t size)
+{
+	struct hk_relay *r = priv;
+	union piece *piece;
+
+	if (r->memory_bytes + size > HK_MAX_MEMORY) {
+		r->stats[HK_REL_MEMORY_FULL]++;
+		return NULL;
+	}
+	piece = malloc(sizeof(*piece) + size);
+	if (!piece)
+		return NULL;
+	piece->size = size;
+	r->memory_bytes += size;
+	return piece + 1;
+}
+
+static void peer_free(void *priv, void *ptr)
+{
+	union piece *piece = (union piece *)ptr - 1;
+	struct hk_relay *r = priv;
+
+	if (!ptr)
+		return;
+	r->memory_bytes -= piece->size;
+	free(piece);
 }
 
 static struct htp_assoc *create_assoc(struct hk_peer *peer, const struct htp_hello *hello,
@@ -160,9 +205,48 @@ static struct htp_assoc *create_assoc(struct hk_peer *peer, const struct htp_hel
 		.idle_timeout_ns = IDLE_NS,
 		.keepalive_ns = KEEPALIVE_NS,
 		.dead_ns = DEAD_NS,
+		.alloc = peer_alloc,
+		.free = peer_free,
+		.priv = peer->relay,
 	};
 
 	return htp_assoc_create(&config, peer->relay->now_ns);
+}
+
+/**
+ * hk_peers_from - how many peers said HELLO from one address
+ * @r:	   relay
+ * @raddr: the address
+ *
+ * Return: number of them.
+ */
+unsigned int hk_peers_from(struct hk_relay *r, const __be32 raddr[4])
+{
+	unsigned int nr = 0;
+	struct hk_peer *peer;
+
+	LIST_FOREACH(peer, &r->peers, all)
+		if (!peer->initiator && peer->state != HK_PEER_FAILED &&
+		    !memcmp(peer->path.remote, raddr, sizeof(peer->path.remote)))
+			nr++;
+	return nr;
+}
+
+/**
+ * hk_peer_oldest_unproven - the peer that has been waiting longest for its first DATA
+ * @r: relay with nr_unproven > 0
+ *
+ * Return: peer.
+ */
+struct hk_peer *hk_peer_oldest_unproven(struct hk_relay *r)
+{
+	struct hk_peer *peer, *oldest = NULL;
+
+	LIST_FOREACH(peer, &r->peers, all)
+		if (!peer->initiator && !peer->proven && peer->state == HK_PEER_UP &&
+		    (!oldest || peer->created_ns < oldest->created_ns))
+			oldest = peer;
+	return oldest;
 }
 
 /**
@@ -214,6 +298,8 @@ void hk_peer_fail(struct hk_peer *peer, enum htp_code code)
 			hk_flow_end(f, HK_END_RESET, code);
 	}
 	hk_timer_cancel(&r->timers, &peer->timer);
+	if (!peer->initiator && !peer->proven)
+		r->nr_unproven--;
 	peer->state = HK_PEER_FAILED;
 	hk_peer_touch(peer);
 }
@@ -229,8 +315,6 @@ static void destroy(struct hk_peer *peer)
 	LIST_REMOVE(peer, all);
 	LIST_REMOVE(peer, by_id);
 	htp_assoc_destroy(peer->assoc);
-	if (!peer->initiator && !peer->proven)
-		r->nr_unproven--;
 	r->nr_peers--;
 	free(peer);
 }
@@ -264,7 +348,8 @@ void hk_peer_touch(struct hk_peer *peer)
 
 /*
  * The first DATA proves the initiator's address and shows the carrier it chose.
- * A daemon that was here before, at the same address and port, is gone then.
+ * A daemon that was here before, at the same address and port of this carrier, is
+ * gone then.
  */
 static void prove(struct hk_peer *peer, struct hk_port *port, const struct hk_path *path)
 {
@@ -276,7 +361,7 @@ static void prove(struct hk_peer *peer, struct hk_port *port, const struct hk_pa
 	peer->path.rport = path->rport;
 	r->nr_unproven--;
 	LIST_FOREACH(old, &r->peers, all)
-		if (old != peer && old->path.rport == peer->path.rport &&
+		if (old != peer && old->port == port && old->path.rport == peer->path.rport &&
 		    same_hosts(&old->path, &peer->path) &&
 		    memcmp(old->instance, peer->instance, sizeof(peer->instance)))
 			hk_peer_fail(old, HTP_CODE_TIMEOUT);
@@ -295,13 +380,13 @@ static void data_rx(struct hk_relay *r, struct hk_port *port, const struct hk_da
 		r->stats[HK_REL_RX_SOURCE]++;
 		return;
 	}
+	hk_peer_touch(peer);	/* also on errors: they may end the association */
 	if (htp_assoc_rx(peer->assoc, dgram->data, dgram->len, r->now_ns)) {
 		r->stats[HK_REL_RX_MALFORMED]++;
 		return;
 	}
 	if (!peer->initiator && !peer->proven)
 		prove(peer, port, &dgram->path);
-	hk_peer_touch(peer);
 }
 
 static void hello_ack_rx(struct hk_relay *r, struct hk_port *port, const struct hk_datagram *dgram,
@@ -360,23 +445,27 @@ static __u64 instance_id(const struct hk_peer *peer)
  * @port:  on which carrier
  * @error: what it says
  *
- * Anybody may send one. It counts only if it quotes an id that we wrote, and
- * then it only makes us look closer.
+ * Anybody may send one. It counts only if it quotes what nobody off the path has
+ * seen: our id and nonce of a HELLO, the peer's id for DATA. For an association that
+ * is up it only makes us look closer.
  */
 void hk_peer_unreachable(struct hk_relay *r, struct hk_port *port,
 			 const struct hk_carrier_error *error)
 {
+	struct htp_hello hello;
 	struct hk_peer *peer;
 	struct htp_hdr hdr;
 
 	if (error->err == EMSGSIZE || htp_hdr_read(error->data, error->len, &hdr))
+		return;
+	if (hdr.type == HTP_HELLO && htp_hello_read(error->data, error->len, &hdr, &hello))
 		return;
 	LIST_FOREACH(peer, &r->peers, all) {
 		if (memcmp(peer->path.remote, error->path.remote, sizeof(peer->path.remote)))
 			continue;
 		if (peer->state == HK_PEER_HELLO && hdr.type == HTP_HELLO &&
 		    hdr.dst_id == instance_id(peer))
-			hk_hello_refused(peer, port);
+			hk_hello_refused(peer, port, &hello);
 		if (peer->state == HK_PEER_UP && hdr.type == HTP_DATA &&
 		    hdr.dst_id == peer->remote_id) {
 			htp_assoc_suspect(peer->assoc, r->now_ns);
@@ -415,7 +504,7 @@ void hk_peers_events(struct hk_relay *r)
 			stream_events(peer);
 }
 
-/* Returns false if the carrier is blocked: the peer stays dirty until EPOLLOUT */
+/* Returns false if the carrier is blocked */
 static bool send_all(struct hk_peer *peer)
 {
 	struct hk_relay *r = peer->relay;
@@ -439,10 +528,11 @@ static void flush(struct hk_peer *peer)
 {
 	struct hk_relay *r = peer->relay;
 	__u64 deadline;
+	bool sent;
 
 	if (!peer->assoc)
 		return;
-	send_all(peer);
+	sent = send_all(peer);
 	if (peer->state != HK_PEER_UP)
 		return;
 	if (htp_assoc_is_closed(peer->assoc)) {
@@ -452,6 +542,9 @@ static void flush(struct hk_peer *peer)
 	deadline = htp_assoc_deadline(peer->assoc);
 	if (!peer->initiator && !peer->proven && deadline > peer->created_ns + UNPROVEN_NS)
 		deadline = peer->created_ns + UNPROVEN_NS;
+	/* sending is overdue, but the socket isn't ready: unblock() will touch us */
+	if (!sent && deadline < r->now_ns + BLOCKED_RETRY_NS)
+		deadline = r->now_ns + BLOCKED_RETRY_NS;
 	hk_timer_arm(&r->timers, &peer->timer, deadline);
 }
 

@@ -121,7 +121,8 @@ int hk_port_flush(struct hk_relay *r, struct hk_port *port)
 	while (port->head < port->nr) {
 		n = port->carrier.ops->send(&port->carrier, port->dgrams + port->head,
 					    port->nr - port->head);
-		if (n == -EAGAIN || n == -ENOBUFS) {
+		/* ENOBUFS is a full queue of the device: lost, as in any other queue */
+		if (n == -EAGAIN) {
 			if (!port->blocked)
 				poll_port(r, port, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
 			port->blocked = true;
@@ -213,6 +214,7 @@ void hk_port_on_poll(struct hk_relay *r, unsigned int index, __u32 events)
 
 	if (index >= r->nr_ports)
 		return;
+	port->more = false;
 	for (family = 0; family < 2; family++) {
 		if (port->carrier.fd[family] < 0)
 			continue;
@@ -221,6 +223,7 @@ void hk_port_on_poll(struct hk_relay *r, unsigned int index, __u32 events)
 		for (rounds = 0; rounds < RX_ROUNDS; rounds++)
 			if (receive(r, port, family) < HK_CARRIER_BATCH)
 				break;
+		port->more |= rounds == RX_ROUNDS;
 	}
 	if (port->blocked && (events & EPOLLOUT))
 		unblock(r, port);

@@ -41,6 +41,8 @@
 #define HK_MAX_FLOWS		16384	/* connections at once; beyond: plain TCP */
 #define HK_MAX_PEERS		1024
 #define HK_MAX_UNPROVEN		64	/* peers that said HELLO and nothing since */
+#define HK_MAX_PER_HOST		8	/* peers that said HELLO from one address */
+#define HK_MAX_MEMORY		(1ULL << 30)	/* of all associations together */
 #define HK_MAX_PORTS		8
 #define HK_HELLO_TRIES		4
 #define HK_BUCKETS		4096	/* of each hash table */
@@ -91,6 +93,7 @@ enum hk_flow_end {
  * @writable:	 likewise room
  * @in_done:	 the application's FIN was passed on
  * @out_done:	 the peer's FIN was passed on
+ * @shut_first:	 the peer's FIN came before the application's
  * @finished:	 the stream has nothing more to do in either direction
  * @native:	 ended, but the NATIVE verdict is still needed
  * @queued:	 is in the relay's ready list
@@ -115,7 +118,8 @@ struct hk_flow {
 	__u64			seen_ns;
 	struct hk_lane_reader	reader;
 	__u64			out_bytes;
-	bool			readable, writable, in_done, out_done, finished, native, queued;
+	bool			readable, writable, in_done, out_done, shut_first, finished;
+	bool			native, queued;
 	LIST_ENTRY(hk_flow)	by_key, by_peer;
 	TAILQ_ENTRY(hk_flow)	ready;
 	LIST_ENTRY(hk_flow)	ended;
@@ -128,6 +132,8 @@ struct hk_flow {
  * @dgrams:  written, not yet sent: @head .. @nr
  * @bufs:    HK_CARRIER_BATCH x HK_DATAGRAM_BUF; owned
  * @blocked: the socket's buffer is full; waiting for EPOLLOUT
+ * @more:    stopped receiving to let others on; datagrams that were taken out of the
+ *	     socket already (UDP_GRO) would not make it readable again
  */
 struct hk_port {
 	struct hk_carrier	carrier;
@@ -135,7 +141,7 @@ struct hk_port {
 	struct hk_datagram	dgrams[HK_CARRIER_BATCH];
 	__u8			*bufs;
 	int			head, nr;
-	bool			blocked;
+	bool			blocked, more;
 };
 
 enum hk_peer_state {
@@ -213,6 +219,7 @@ enum hk_relay_stat {
 	HK_REL_RX_MALFORMED,
 	HK_REL_PEERS_LOST,		/* associations that ended by time-out */
 	HK_REL_TABLE_FULL,		/* flow or peer table full: plain TCP */
+	HK_REL_MEMORY_FULL,		/* allocations beyond HK_MAX_MEMORY, refused */
 	HK_REL_ICMP_ERRORS,
 	HK_NR_REL_STATS,
 };
@@ -248,6 +255,7 @@ struct hk_relay {
 	bool				routed;
 	struct hk_control		control;
 	bool				controlled;
+	struct mnl_socket		*addr_events;
 	struct hk_timers		timers;
 	int				epoll_fd, signal_fd, rx_epoll_marker;
 	__u8				*rx_bufs;
@@ -267,6 +275,7 @@ struct hk_relay {
 	struct hk_blocked		blocked[HK_MAX_BLOCKED];
 	__u64				stats[HK_NR_REL_STATS];
 	__u64				hash_seed;
+	__u64				memory_bytes, pumped_bytes;
 };
 
 /* What an epoll event belongs to: kind, generation and slot, never a pointer */
@@ -276,6 +285,7 @@ enum hk_source {
 	HK_SRC_CONTROL,
 	HK_SRC_PORT,
 	HK_SRC_FLOW,
+	HK_SRC_ADDRS,
 };
 
 static inline __u64 hk_source_pack(enum hk_source kind, __u32 gen, __u32 slot)
@@ -312,6 +322,8 @@ struct hk_peer *hk_peer_by_id(struct hk_relay *r, __u64 id);
 struct hk_peer *hk_peer_create(struct hk_relay *r, const struct hk_path *path,
 			       const __u8 instance[8]);
 int	hk_peer_up(struct hk_peer *peer, const struct htp_hello *hello, __u32 max_datagram);
+unsigned int hk_peers_from(struct hk_relay *r, const __be32 raddr[4]);
+struct hk_peer *hk_peer_oldest_unproven(struct hk_relay *r);
 void	hk_peer_fail(struct hk_peer *peer, enum htp_code code);
 void	hk_peer_touch(struct hk_peer *peer);
 void	hk_peer_rx(struct hk_relay *r, struct hk_port *port, const struct hk_datagram *dgram);
@@ -326,7 +338,8 @@ void	hk_hello_start(struct hk_peer *peer);
 void	hk_hello_timer(struct hk_peer *peer);
 void	hk_hello_rx(struct hk_relay *r, struct hk_port *port, const struct hk_datagram *dgram);
 void	hk_hello_ack_rx(struct hk_peer *peer, struct hk_port *port, const struct hk_datagram *dgram);
-void	hk_hello_refused(struct hk_peer *peer, struct hk_port *port);
+void	hk_hello_refused(struct hk_peer *peer, struct hk_port *port,
+			 const struct htp_hello *hello);
 __u8	hk_blocked_protos(struct hk_relay *r, const __be32 raddr[4], const __u8 instance[8]);
 
 /* port.c: sending and receiving on the carriers */
@@ -340,6 +353,11 @@ void	hk_port_on_poll(struct hk_relay *r, unsigned int index, __u32 events);
 int	hk_host_cgroup2(char *path, size_t size);
 int	hk_host_devices(int *ifindex, unsigned int max);
 int	hk_host_netns_cookie(__u64 *cookie);
+
+/* locals.c: this host's addresses */
+int	hk_locals_open(struct hk_relay *r);
+void	hk_locals_close(struct hk_relay *r);
+void	hk_locals_on_poll(struct hk_relay *r);
 
 /* answer.c: `show` */
 int	hk_answer(void *priv, const char *what, struct hk_report *report);

@@ -202,6 +202,12 @@ static void tell_listeners(struct hk_relay *r)
 			(unsigned long long)left);
 }
 
+static void tell_fast_lane(struct hk_relay *r)
+{
+	if (r->config->fast_lane == HK_FAST_LANE_AUTO && !hk_dataplane_has_fast_lane(r->dp))
+		hk_info("no fast lane: with it, this kernel would answer applications' FIONREAD with 0; --fast-lane always has it nevertheless");
+}
+
 static int start_dataplane(struct hk_relay *r)
 {
 	struct hk_dataplane_config *dp = &r->dp_config;
@@ -219,6 +225,7 @@ static int start_dataplane(struct hk_relay *r)
 	dp->from = r->config->from_ports;
 	dp->nr_from = r->config->nr_from_ports;
 	dp->max_flows = HK_MAX_FLOWS;
+	dp->fast_lane = r->config->fast_lane;
 	dp->debug = r->config->debug;
 	dp->cgroup_fd = open_cgroup(r->config);
 	if (dp->cgroup_fd < 0)
@@ -230,6 +237,7 @@ static int start_dataplane(struct hk_relay *r)
 		return err;
 	r->live = hk_dataplane_live(r->dp);
 	tell_listeners(r);
+	tell_fast_lane(r);
 	return hk_relay_poll(r, EPOLL_CTL_ADD, hk_dataplane_events_fd(r->dp), EPOLLIN,
 			     hk_source_pack(HK_SRC_EVENTS, 0, 0));
 }
@@ -278,6 +286,22 @@ static int start_injectors(struct hk_relay *r)
 	return err;
 }
 
+static int start_loop(struct hk_relay *r)
+{
+	int err = 0;
+
+	r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (r->epoll_fd < 0)
+		err = -errno;
+	if (!err)
+		err = alloc_tables(r);
+	if (!err)
+		err = open_signals(r);
+	if (err)
+		hk_err("starting the event loop: %s", strerror(-err));
+	return err;
+}
+
 /*
  * The data plane comes last: from the moment it is attached, connections are
  * offered, and all else must be ready for them.
@@ -290,13 +314,8 @@ static int start(struct hk_relay *r)
 		hk_err("run needs root: it loads BPF programs and routes by mark");
 		return -EPERM;
 	}
-	r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (r->epoll_fd < 0)
-		return -errno;
 	raise_limits();
-	err = alloc_tables(r);
-	if (!err)
-		err = open_signals(r);
+	err = start_loop(r);
 	if (!err)
 		err = start_control(r);
 	if (!err)
@@ -311,6 +330,8 @@ static int start(struct hk_relay *r)
 		err = start_steering(r);
 	if (!err)
 		err = start_dataplane(r);
+	if (!err)
+		err = hk_locals_open(r);
 	return err;
 }
 
@@ -322,6 +343,7 @@ static void stop(struct hk_relay *r)
 		hk_peer_fail(peer, HTP_CODE_SHUTDOWN);
 	hk_flows_reap(r);
 	hk_peers_reap(r);
+	hk_locals_close(r);
 	hk_dataplane_destroy(r->dp);
 	if (r->routed)
 		hk_route_del(&r->route);
@@ -386,6 +408,9 @@ static void dispatch(struct hk_relay *r, const struct epoll_event *ev)
 	case HK_SRC_FLOW:
 		on_flow(r, gen, slot, ev->events);
 		break;
+	case HK_SRC_ADDRS:
+		hk_locals_on_poll(r);
+		break;
 	}
 }
 
@@ -395,13 +420,23 @@ static void heartbeat(struct hk_relay *r)
 	__atomic_store_n(&r->live->heartbeat_ns, r->now_ns, __ATOMIC_RELEASE);
 }
 
+static bool ports_have_more(const struct hk_relay *r)
+{
+	unsigned int i;
+
+	for (i = 0; i < r->nr_ports; i++)
+		if (r->ports[i].more)
+			return true;
+	return false;
+}
+
 static int wait(struct hk_relay *r, struct epoll_event *events)
 {
 	__u64 next = hk_timers_next(&r->timers);
 	struct timespec ts = { 0 };
 	__u64 left = HEARTBEAT_NS;
 
-	if (!TAILQ_EMPTY(&r->ready) || !TAILQ_EMPTY(&r->dirty))
+	if (!TAILQ_EMPTY(&r->ready) || !TAILQ_EMPTY(&r->dirty) || ports_have_more(r))
 		left = 0;
 	else if (next <= r->now_ns)
 		left = 0;
@@ -418,6 +453,9 @@ static void pass(struct hk_relay *r, struct epoll_event *events)
 	heartbeat(r);
 	for (i = 0; i < n; i++)
 		dispatch(r, &events[i]);
+	for (i = 0; i < (int)r->nr_ports; i++)
+		if (r->ports[i].more)
+			hk_port_on_poll(r, i, EPOLLIN);
 	hk_timers_run(&r->timers, r->now_ns);
 	hk_peers_events(r);
 	hk_flows_pump(r);

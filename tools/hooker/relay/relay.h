@@ -8,6 +8,7 @@
 #include <linux/types.h>
 #include <stdbool.h>
 #include <net/if.h>
+#include "../dataplane/dataplane.h"
 
 #define HK_DEFAULT_PORT		18507
 #define HK_DEFAULT_NAME		"default"
@@ -37,6 +38,7 @@ struct hk_prefix {
  * @no_xdp:      attach none
  * @to:          outgoing connections that are offered; nr_to 0 with nr_from_ports 0: all
  * @from_ports:  local ports, host order, whose listeners take offers; likewise
+ * @fast_lane:   whether there is one
  * @debug:       print libbpf's and the verifier's messages
  */
 struct hk_relay_config {
@@ -51,6 +53,7 @@ struct hk_relay_config {
 	unsigned int		nr_to;
 	__u16			from_ports[HK_MAX_RULES];
 	unsigned int		nr_from_ports;
+	enum hk_fast_lane	fast_lane;
 	bool			debug;
 };
 

@@ -15,12 +15,19 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
+#include "../tcp/addr.h"
 #include "log.h"
 #include "private.h"
+
+/* TCP flags byte; <netinet/tcp.h> has them, but can't stand beside <linux/tcp.h> */
+#define TH_RST		0x04
+#define TH_ACK		0x10
 
 #define INJECT_TRIES	8
 #define INJECT_FIRST_NS	(20 * NSEC_PER_MSEC)	/* doubled each time: 5 s in all */
@@ -36,14 +43,6 @@ static __u32 elapsed_ms(struct hk_relay *r, __u64 since_ns)
 	return r->now_ns > since_ns ? (r->now_ns - since_ns) / NSEC_PER_MSEC : 0;
 }
 
-static void reverse(struct hk_flow_key *to, const struct hk_flow_key *from)
-{
-	memcpy(to->laddr, from->raddr, sizeof(to->laddr));
-	memcpy(to->raddr, from->laddr, sizeof(to->raddr));
-	to->lport = from->rport;
-	to->rport = from->lport;
-}
-
 /* The server, as the client's host plays it to its application */
 static void state_of_server(struct hk_flow *f, const struct hk_parsed *synack,
 			    struct hk_tcp_state *state)
@@ -51,7 +50,7 @@ static void state_of_server(struct hk_flow *f, const struct hk_parsed *synack,
 	bool wscale = synack->wscale >= 0;	/* only if the SYN had the option, too */
 
 	memset(state, 0, sizeof(*state));
-	reverse(&state->key, &f->key);
+	hk_flow_key_reverse(&state->key, &f->key);
 	state->snd_nxt = synack->seq + 1;
 	state->rcv_nxt = synack->ack;
 	/* the application's ACK brings its real window before any byte goes to it */
@@ -73,7 +72,7 @@ static void state_of_client(struct hk_flow *f, struct hk_tcp_state *state)
 	bool wscale = offer->snd_wscale != HK_NO_WSCALE && offer->rcv_wscale != HK_NO_WSCALE;
 
 	memset(state, 0, sizeof(*state));
-	reverse(&state->key, &f->key);
+	hk_flow_key_reverse(&state->key, &f->key);
 	state->snd_nxt = offer->ack;
 	state->rcv_nxt = offer->seq + 1;
 	state->snd_wnd = offer->window;
@@ -113,7 +112,7 @@ static int inject_ack(struct hk_flow *f)
 
 	if (f->offer.rcv_wscale != HK_NO_WSCALE && f->offer.snd_wscale != HK_NO_WSCALE)
 		seg.window = 65535 >> f->offer.rcv_wscale;
-	reverse(&seg.key, &f->key);
+	hk_flow_key_reverse(&seg.key, &f->key);
 	len = hk_segment_build(packet, sizeof(packet), &seg);
 	return len < 0 ? len : hk_inject(&f->relay->lo, packet, len);
 }
@@ -160,14 +159,28 @@ static void send_on_wire(struct hk_flow *f, __u8 flags)
 		hk_inject(&f->relay->wire, packet, len);
 }
 
+/*
+ * Nobody completed the handshake, or (passive) the accept queue is still full. If the
+ * redirection socket has heard from the application, then it is steered and only the
+ * event was lost: it must not be left alone.
+ */
+static void give_up(struct hk_flow *f)
+{
+	struct tcp_info info = {};
+	socklen_t len = sizeof(info);
+
+	getsockopt(f->redir_fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+	hk_flow_end(f, f->active && !info.tcpi_segs_in ? HK_END_SILENT : HK_END_RESET,
+		    HTP_CODE_REFUSED);
+}
+
 static void taking_timer(struct hk_timer *timer, __u64 now_ns)
 {
 	struct hk_flow *f = (void *)((char *)timer - offsetof(struct hk_flow, timer));
 
 	if (f->attempts >= INJECT_TRIES) {
 		f->relay->stats[HK_REL_FLOWS_LATE]++;
-		/* active: nobody completed it; passive: a full accept queue, or gone */
-		hk_flow_end(f, f->active ? HK_END_SILENT : HK_END_RESET, HTP_CODE_REFUSED);
+		give_up(f);
 		return;
 	}
 	inject(f);
@@ -269,6 +282,9 @@ static void on_established(struct hk_relay *r, const struct hk_established_event
 {
 	struct hk_flow *f = hk_flow_find(r, &ev->key);
 
+	/* steered in the very moment in which we gave up: nobody is at its other end */
+	if (!f && ev->taken)
+		hk_tcp_destroy(&ev->key);
 	if (!f)
 		return;
 	if (!ev->taken) {
@@ -286,6 +302,15 @@ static void on_established(struct hk_relay *r, const struct hk_established_event
 		open_stream(f);
 	else
 		accept_stream(f);
+}
+
+/* The application's socket is gone; whatever the redirection socket has seen of it */
+static void on_aborted(struct hk_relay *r, const struct hk_aborted_event *ev)
+{
+	struct hk_flow *f = hk_flow_find(r, &ev->key);
+
+	if (f && f->state == HK_FLOW_OPEN)
+		hk_flow_end(f, HK_END_RESET, HTP_CODE_APP_RESET);
 }
 
 static bool peer_path(const struct hk_flow_key *key, const struct hk_option *opt,
@@ -316,6 +341,15 @@ static bool attach_peer(struct hk_flow *f, const struct hk_option *opt, __u64 rt
 	return true;
 }
 
+static bool is_same_synack(const struct hk_flow *f, const struct hk_synack_event *ev)
+{
+	struct hk_parsed old, new;
+
+	return f->active && !hk_segment_parse(f->synack, f->synack_len, &old) &&
+	       !hk_segment_parse(ev->packet, ev->len, &new) &&
+	       old.seq == new.seq && old.ack == new.ack;
+}
+
 static void on_synack(struct hk_relay *r, const struct hk_synack_event *ev)
 {
 	__u8 packet[HK_SYNACK_MAX];
@@ -324,10 +358,11 @@ static void on_synack(struct hk_relay *r, const struct hk_synack_event *ev)
 	struct hk_flow *f;
 
 	f = hk_flow_find(r, &ev->key);
-	if (f && f->state == HK_FLOW_OPEN)	/* the port is used again */
-		hk_flow_end(f, HK_END_RESET, HTP_CODE_APP_RESET);
-	else if (f)
+	if (f && is_same_synack(f, ev))
 		return;				/* the server repeated itself */
+	if (f)					/* the port is used again */
+		hk_flow_end(f, f->state == HK_FLOW_OPEN ? HK_END_RESET : HK_END_SILENT,
+			    HTP_CODE_APP_RESET);
 	f = hk_flow_create(r, &ev->key, true);
 	if (!f) {
 		/* table full; the gate lets injected segments pass without a verdict */
@@ -365,9 +400,16 @@ void hk_takeover_event(void *priv, const void *record, size_t len)
 		on_synack(priv, record);
 	else if (len >= sizeof(struct hk_established_event) && *type == HK_EVENT_ESTABLISHED)
 		on_established(priv, record);
+	else if (len >= sizeof(struct hk_aborted_event) && *type == HK_EVENT_ABORTED)
+		on_aborted(priv, record);
 }
 
-/* The offer an OPEN refers to: answered by this daemon, to that very peer, lately */
+/*
+ * The offer an OPEN refers to: answered by this daemon, to that very peer, lately.
+ * The token alone proves nothing: it can be overheard or guessed, and an instance id
+ * is what the peer says of itself. So the addresses must be those of the association,
+ * which HELLO has proven. An offer that doesn't fit stays for whom it was made to.
+ */
 static int find_offer(struct hk_peer *peer, struct htp_stream *stream, struct hk_offer *offer)
 {
 	struct hk_relay *r = peer->relay;
@@ -379,10 +421,13 @@ static int find_offer(struct hk_peer *peer, struct htp_stream *stream, struct hk
 	if (!body || len < OPEN_LEN || body[0] != OPEN_VERSION)
 		return -EPROTO;
 	memcpy(&token, body + 4, sizeof(token));
-	if (hk_dataplane_take_offer(r->dp, token, offer))
+	if (hk_dataplane_find_offer(r->dp, token, offer))
 		return -ENOENT;
-	if (memcmp(offer->peer.instance, peer->instance, sizeof(peer->instance)))
+	if (memcmp(offer->peer.instance, peer->instance, sizeof(peer->instance)) ||
+	    memcmp(offer->key.laddr, peer->path.local, sizeof(offer->key.laddr)) ||
+	    memcmp(offer->key.raddr, peer->path.remote, sizeof(offer->key.raddr)))
 		return -EPERM;
+	hk_dataplane_del_offer(r->dp, token);
 	return r->now_ns > offer->ns + OFFER_MAX_NS ? -ESTALE : 0;
 }
 

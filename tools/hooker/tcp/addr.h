@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <string.h>
+#include "../bpf/hooker_abi.h"
 
 static inline bool hk_addr_is_mapped(const __be32 addr[4])
 {
@@ -23,6 +24,15 @@ static inline void hk_addr_map(__be32 addr[4], __be32 v4)
 	addr[1] = 0;
 	addr[2] = htonl(0xffff);
 	addr[3] = v4;
+}
+
+/* The same connection seen from its other end */
+static inline void hk_flow_key_reverse(struct hk_flow_key *to, const struct hk_flow_key *from)
+{
+	memcpy(to->laddr, from->raddr, sizeof(to->laddr));
+	memcpy(to->raddr, from->laddr, sizeof(to->raddr));
+	to->lport = from->rport;
+	to->rport = from->lport;
 }
 
 /* Fills @ss as sockaddr_in for a mapped address, else as sockaddr_in6; returns its length */

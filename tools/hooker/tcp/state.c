@@ -145,6 +145,10 @@ static int prepare(int fd, const struct hk_tcp_state *state, const struct hk_tcp
 	err = set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	if (err)
 		return err;
+	/* an urgent byte stays in the stream: in its place, though not urgent */
+	err = set_int(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+	if (err)
+		return err;
 	err = set_buffers(fd, state, limits);
 	if (err)
 		return err;
@@ -263,7 +267,7 @@ static bool state_is_valid(const struct hk_tcp_state *state)
  * listeners. A process that later binds the same port needs SO_REUSEADDR, as
  * after a restart with connections left. Nothing is sent.
  *
- * The socket is non-blocking, closed on exec, has TCP_NODELAY and "reno". A
+ * The socket is non-blocking, closed on exec, has TCP_NODELAY, SO_OOBINLINE and "reno". A
  * receive buffer smaller than @state->rcv_wnd is enlarged to it. close() resets
  * the connection, unless both directions have ended and are acknowledged; so
  * the orderly end is shutdown(SHUT_WR) and close() after TCP_INFO has left

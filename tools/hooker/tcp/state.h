@@ -49,5 +49,6 @@ struct hk_tcp_limits {
 int hk_tcp_forge(const struct hk_tcp_state *state, const struct hk_tcp_limits *limits);
 int hk_tcp_dump(int fd, struct hk_tcp_state *state);
 void hk_tcp_abandon(int fd);
+int hk_tcp_destroy(const struct hk_flow_key *key);
 
 #endif /* HK_TCP_STATE_H */

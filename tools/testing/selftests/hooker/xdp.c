@@ -121,6 +121,18 @@ static struct ingress_bpf *load(__u8 protos)
 	return skel;
 }
 
+static int add_local(struct ingress_bpf *skel, bool v6)
+{
+	struct hk_local_key key = {};
+	__u32 one = 1;
+
+	if (v6)
+		inet_pton(AF_INET6, "fd00::1", key.addr);
+	else
+		hk_addr_map(key.addr, htonl(0x0a000001));
+	return bpf_map_update_elem(bpf_map__fd(skel->maps.hk_locals), &key, &one, 0);
+}
+
 static void source_of(bool v6, __be32 addr[4])
 {
 	if (v6)
@@ -140,6 +152,7 @@ FIXTURE_SETUP(verdict)
 	ASSERT_NE(NULL, self->skel);
 	source_of(variant->v6, entry.raddr);
 	ASSERT_EQ(0, bpf_map_update_elem(bpf_map__fd(self->skel->maps.hk_assocs), &id, &entry, 0));
+	ASSERT_EQ(0, add_local(self->skel, variant->v6));
 }
 
 FIXTURE_TEARDOWN(verdict)
@@ -158,7 +171,7 @@ static size_t put_eth(struct packet *p, const struct spec *s, bool v6)
 	size_t at = 12;
 	int i;
 
-	memset(p->data, 0x11, 6);
+	memset(p->data, 0x12, 6);
 	memset(p->data + 6, 0x22, 6);
 	for (i = 0; i < s->vlans; i++, at += 4) {
 		put16(p->data + at, i ? ETH_P_8021Q : s->vlans > 1 ? ETH_P_8021AD : ETH_P_8021Q);
@@ -373,6 +386,42 @@ TEST_F(verdict, probe_is_turned_round)
 	EXPECT_EQ(0, checksum(&self->pkt, variant->v6, variant->proto, l4_len, l4_len));
 }
 
+TEST_F(verdict, probes_are_limited)
+{
+	unsigned int answered = 0;
+	int i;
+
+	for (i = 0; i < 3 * HK_PROBE_BURST; i++) {
+		make(&self->pkt, &(struct spec){ .type = HTP_PROBE, .payload = 8 }, variant->v6,
+		     variant->proto);
+		answered += run(self->skel, &self->pkt) == XDP_TX_;
+	}
+	EXPECT_LE(HK_PROBE_BURST, answered);
+	EXPECT_LT(answered, 3 * HK_PROBE_BURST);
+	EXPECT_EQ(3 * HK_PROBE_BURST - answered, counter(self->skel, HK_XDP_DROP_PROBE));
+	/* nor is a frame to a group answered, whoever sent it */
+	make(&self->pkt, &(struct spec){ .type = HTP_PROBE, .payload = 8 }, variant->v6,
+	     variant->proto);
+	self->pkt.data[0] |= 1;
+	EXPECT_EQ(XDP_DROP_, run(self->skel, &self->pkt));
+}
+
+/* A router or the host of containers sees datagrams that are for others */
+TEST_F(verdict, transit_passes)
+{
+	size_t daddr = variant->v6 ? 24 : 16, i;
+	static const struct spec specs[] = {
+		{ .dst_id = 42 }, { .type = HTP_PROBE }, { .version = 3 }, { .payload = -9 },
+	};
+
+	for (i = 0; i < ARRAY_SIZE(specs); i++) {
+		make(&self->pkt, &specs[i], variant->v6, variant->proto);
+		self->pkt.data[self->pkt.ip + daddr + 3] ^= 0x40;
+		EXPECT_EQ(XDP_PASS_, run(self->skel, &self->pkt));
+	}
+	EXPECT_EQ(ARRAY_SIZE(specs), counter(self->skel, HK_XDP_PASS_OTHER));
+}
+
 TEST_F(verdict, unused_protocol_is_not_ours)
 {
 	ingress_bpf__destroy(self->skel);
@@ -484,6 +533,7 @@ FIXTURE_SETUP(veth)
 	ASSERT_NE(NULL, self->skel);
 	source_of(variant->v6, entry.raddr);
 	ASSERT_EQ(0, bpf_map_update_elem(bpf_map__fd(self->skel->maps.hk_assocs), &id, &entry, 0));
+	ASSERT_EQ(0, add_local(self->skel, variant->v6));
 	self->link = bpf_link_create(bpf_program__fd(self->skel->progs.hooker_ingress),
 				     if_nametoindex("hkx0"), BPF_XDP, &opts);
 	ASSERT_LE(0, self->link);

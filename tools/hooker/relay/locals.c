@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * This host's addresses, for the XDP program: read at start, and again whenever
+ * rtnetlink tells of a change.
+ */
+#include <errno.h>
+#include <ifaddrs.h>
+#include <libmnl/libmnl.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "../tcp/addr.h"
+#include "log.h"
+#include "private.h"
+
+#define MAX_LOCALS	4096
+
+static bool to_key(const struct sockaddr *sa, struct hk_local_key *key)
+{
+	if (sa && sa->sa_family == AF_INET)
+		hk_addr_map(key->addr, ((const struct sockaddr_in *)sa)->sin_addr.s_addr);
+	else if (sa && sa->sa_family == AF_INET6)
+		memcpy(key->addr, &((const struct sockaddr_in6 *)sa)->sin6_addr, 16);
+	else
+		return false;
+	return true;
+}
+
+static int sync_locals(struct hk_relay *r)
+{
+	static struct hk_local_key keys[MAX_LOCALS];
+	struct ifaddrs *list, *ifa;
+	unsigned int nr = 0;
+
+	if (getifaddrs(&list))
+		return -errno;
+	for (ifa = list; ifa && nr < MAX_LOCALS; ifa = ifa->ifa_next)
+		nr += to_key(ifa->ifa_addr, &keys[nr]);
+	freeifaddrs(list);
+	return hk_dataplane_set_locals(r->dp, keys, nr);
+}
+
+/**
+ * hk_locals_open - tell the XDP program the addresses, and listen for changes
+ * @r: relay with its data plane
+ *
+ * Return: 0 or a negative errno; the reason has been printed.
+ */
+int hk_locals_open(struct hk_relay *r)
+{
+	int groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
+	int err = 0;
+
+	r->addr_events = mnl_socket_open2(NETLINK_ROUTE, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (!r->addr_events || mnl_socket_bind(r->addr_events, groups, MNL_SOCKET_AUTOPID) < 0)
+		err = -errno;
+	if (!err)
+		err = hk_relay_poll(r, EPOLL_CTL_ADD, mnl_socket_get_fd(r->addr_events), EPOLLIN,
+				    hk_source_pack(HK_SRC_ADDRS, 0, 0));
+	if (!err)
+		err = sync_locals(r);
+	if (err)
+		hk_err("listening for changes of addresses: %s", strerror(-err));
+	return err;
+}
+
+/**
+ * hk_locals_close - stop listening
+ * @r: relay
+ */
+void hk_locals_close(struct hk_relay *r)
+{
+	if (r->addr_events)
+		mnl_socket_close(r->addr_events);
+	r->addr_events = NULL;
+}
+
+/**
+ * hk_locals_on_poll - addresses have changed
+ * @r: relay
+ *
+ * What the messages say does not matter, nor if some were lost: all is read anew.
+ */
+void hk_locals_on_poll(struct hk_relay *r)
+{
+	char buf[MNL_SOCKET_BUFFER_SIZE];
+	int err;
+
+	while (mnl_socket_recvfrom(r->addr_events, buf, sizeof(buf)) > 0)
+		;
+	err = sync_locals(r);
+	if (err)
+		hk_err("reading the addresses: %s; datagrams to new ones are not checked",
+		       strerror(-err));
+}
