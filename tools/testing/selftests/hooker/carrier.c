@@ -60,12 +60,6 @@ FIXTURE_VARIANT_ADD(carrier, udplite_ipv6_lo) { .name = "udplite", .v6 = true, .
 #define ADDR_A2		(variant->v6 ? "fd09:2::11" : "10.9.2.11")
 #define ADDR_B		(variant->v6 ? "fd09:2::2" : "10.9.2.2")
 
-static int add_address(const char *addr, const char *dev, bool v6)
-{
-	return netns_run("ip addr add %s/%d dev %s %s", addr, v6 ? 64 : 24, dev,
-			 v6 ? "nodad" : "");
-}
-
 /*
  * Leaves the process in namespace A. The indices differ, because a veth whose
  * peer has the same one in its namespace gets its carrier only after a second.
@@ -78,8 +72,8 @@ static int make_hosts(int *ns_a, int *ns_b)
 	if (netns_enter_new())
 		return -1;
 	*ns_a = netns_open();
-	if (netns_run("ip link add va index 10 type veth peer name vb index 11 netns /proc/%d/fd/%d",
-		      getpid(), *ns_b))
+	if (netns_run("ip link add va index 10 type veth "
+		      "peer name vb index 11 netns /proc/%d/fd/%d", getpid(), *ns_b))
 		return -1;
 	if (netns_run("ip link set va up"))
 		return -1;
@@ -117,6 +111,8 @@ FIXTURE_SETUP(carrier)
 {
 	struct hk_carrier_config config = { .rcvbuf = 4 << 20, .sndbuf = 4 << 20 };
 	const char *dev_a = variant->loopback ? "lo" : "va";
+	const char *dev_b = variant->loopback ? "lo" : "vb";
+	unsigned int prefix_len = variant->v6 ? 64 : 24;
 	int err;
 
 	if (geteuid())
@@ -128,14 +124,14 @@ FIXTURE_SETUP(carrier)
 	} else {
 		ASSERT_EQ(0, make_hosts(&self->ns_a, &self->ns_b));
 	}
-	ASSERT_EQ(0, add_address(ADDR_A, dev_a, variant->v6));
-	ASSERT_EQ(0, add_address(ADDR_A2, dev_a, variant->v6));
+	ASSERT_EQ(0, netns_add_addr(ADDR_A, prefix_len, dev_a));
+	ASSERT_EQ(0, netns_add_addr(ADDR_A2, prefix_len, dev_a));
 	err = hk_carrier_open(&self->a, variant->name, &config);
 	if (err == -EPROTONOSUPPORT)
 		SKIP(return, "kernel has no %s sockets", variant->name);
 	ASSERT_EQ(0, err);
 	ASSERT_EQ(0, setns(self->ns_b, CLONE_NEWNET));
-	ASSERT_EQ(0, add_address(ADDR_B, variant->loopback ? "lo" : "vb", variant->v6));
+	ASSERT_EQ(0, netns_add_addr(ADDR_B, prefix_len, dev_b));
 	ASSERT_EQ(0, hk_carrier_open(&self->b, variant->name, &config));
 	ASSERT_EQ(0, setns(self->ns_a, CLONE_NEWNET));
 }

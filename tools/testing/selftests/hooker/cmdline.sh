@@ -13,6 +13,7 @@ LIB_TMP=$TMP				# where tap_check keeps what a check prints
 chmod 755 "$TMP"
 FAKE=hk-fake-$$
 FAKE_PID=
+NOBODY=hk-none-$$			# no daemon has this name
 
 cleanup()
 {
@@ -139,7 +140,8 @@ usage_error_json()
 hostile_argument()
 {
 	run_hooker $'bad\n\033[31m'
-	[ "$RC" -eq 2 ] && [ "$(wc -l <"$TMP/err")" -eq 1 ] || fail "exit $RC, or not one line" || return
+	[ "$RC" -eq 2 ] || fail "exit $RC" || return
+	[ "$(wc -l <"$TMP/err")" -eq 1 ] || fail "not one line" || return
 	! grep -q $'\033' "$TMP/err" || fail "an escape sequence came through" || return
 	run_hooker -j $'bad\n\033[31m"\\\xff'
 	is_json "$TMP/out" || fail "not JSON"
@@ -175,7 +177,8 @@ help_lists_everything()
 		done
 		cp "$TMP/out" "$TMP/first"
 		run_hooker "$cmd" --help
-		[ "$RC" -eq 0 ] && cmp -s "$TMP/first" "$TMP/out" || fail "$cmd --help differs" || return
+		[ "$RC" -eq 0 ] || fail "$cmd --help: exit $RC" || return
+		cmp -s "$TMP/first" "$TMP/out" || fail "$cmd --help differs" || return
 		run_hooker help -j "$cmd"
 		is_json "$TMP/out" || fail "help -j $cmd: not JSON" || return
 	done
@@ -189,7 +192,8 @@ show_fails()
 	shift
 	run_hooker "$@"
 	[ "$RC" -eq 1 ] || fail "exit $RC" || return
-	[ ! -s "$TMP/out" ] && [ "$(wc -l <"$TMP/err")" -eq 1 ] || fail "not one line" || return
+	[ ! -s "$TMP/out" ] || fail "something on stdout" || return
+	[ "$(wc -l <"$TMP/err")" -eq 1 ] || fail "not one line" || return
 	grep -qF -- "$want" "$TMP/err" || fail "does not say '$want'" || return
 	run_hooker -j "$@"
 	[ "$RC" -eq 1 ] && [ ! -s "$TMP/err" ] || fail "-j: exit $RC, or stderr" || return
@@ -210,7 +214,8 @@ doctor_json()
 	is_json "$TMP/out" || fail "not JSON" || return
 	[ "$(grep -o '"name":' "$TMP/out" | wc -l)" -ge 20 ] || fail "too few checks" || return
 	# The verdict is that of the checks
-	if grep -qE '"state":"(missing|unknown)","required":true' "$TMP/out"; then plain=1; else plain=0; fi
+	plain=0
+	! grep -qE '"state":"(missing|unknown)","required":true' "$TMP/out" || plain=1
 	[ "$RC" -eq "$plain" ] || fail "exit $RC, but checks say $plain" || return
 	grep -q "\"can_run\":$([ "$RC" -eq 0 ] && echo true || echo false)}\$" "$TMP/out" ||
 		fail "can_run contradicts the exit code"
@@ -412,7 +417,7 @@ lists_other_daemons()
 	local rc
 
 	fake_daemon none || { fake_stop; return 1; }
-	show_fails "--name can be one of: " --name "hk-none-$$" show stats &&
+	show_fails "--name can be one of: " --name $NOBODY show stats &&
 		grep -qw "$FAKE" "$TMP/out"
 	rc=$?
 	fake_stop
@@ -459,7 +464,7 @@ tap_check "usage: -j counts wherever it stands" json_late
 tap_check "help knows all commands and options" help_lists_everything
 tap_check "version" version_says
 tap_check "a full disk is noticed" full_disk
-tap_check "show: no daemon" show_fails "no daemon hk-none-$$ is running" --name "hk-none-$$" show flows
+tap_check "show: no daemon" show_fails "no daemon $NOBODY is running" --name $NOBODY show flows
 tap_check "doctor: -j is JSON and agrees with the exit code" doctor_json
 tap_check "doctor: each finding has a way out" doctor_way_out
 man_check "man page: has all commands and options" man_has_everything
@@ -511,7 +516,8 @@ completes()
 completion_works()
 {
 	[ "$(completes hooker ru)" = run ] || { echo "ru: $(completes hooker ru)"; return 1; }
-	[ "$(completes hooker show p)" = peers ] || { echo "p: $(completes hooker show p)"; return 1; }
+	[ "$(completes hooker show p)" = peers ] ||
+		{ echo "p: $(completes hooker show p)"; return 1; }
 	[ "$(completes hooker --name x run --fr)" = --from-port ] ||
 		{ echo "--fr: $(completes hooker --name x run --fr)"; return 1; }
 	completes hooker run --dev '' | grep -qx lo || { echo "--dev has no lo"; return 1; }

@@ -428,11 +428,6 @@ static void set_options(struct hk_tcp_state *state, bool timestamps, bool sack)
 	state->sack = sack;
 }
 
-static int add_to_lo(const char *addr, bool v6)
-{
-	return netns_run("ip addr add %s dev lo %s", addr, v6 ? "nodad" : "");
-}
-
 FIXTURE_SETUP(pair)
 {
 	struct hk_flow_key key;
@@ -444,8 +439,8 @@ FIXTURE_SETUP(pair)
 	if (variant->v6 && !netns_has_ipv6())
 		SKIP(return, "needs IPv6");
 	ASSERT_EQ(0, netns_enter_new());
-	ASSERT_EQ(0, add_to_lo(variant->client, variant->v6));
-	ASSERT_EQ(0, add_to_lo(variant->server, variant->v6));
+	ASSERT_EQ(0, netns_add_addr(variant->client, variant->v6 ? 128 : 32, "lo"));
+	ASSERT_EQ(0, netns_add_addr(variant->server, variant->v6 ? 128 : 32, "lo"));
 
 	key = make_key(variant->client, CLIENT_PORT, variant->server, SERVER_PORT);
 	self->client = make_end(&key, variant->client_seq, variant->server_seq);
@@ -794,7 +789,7 @@ static int make_dead_end(const char *host, const char *stranger, bool v6)
 		return -1;
 	if (netns_wait_up("out") || netns_wait_up("sink"))
 		return -1;
-	if (netns_run("ip addr add %s/%d dev out %s", host, v6 ? 64 : 24, v6 ? "nodad" : ""))
+	if (netns_add_addr(host, v6 ? 64 : 24, "out"))
 		return -1;
 	return netns_run("ip neigh add %s lladdr 02:00:00:00:00:02 dev out", stranger);
 }
@@ -830,6 +825,11 @@ static int read_tap(int tap, __u8 flags, struct hk_parsed *parsed)
 	}
 }
 
+static int set_sysctl(const char *name, int val)
+{
+	return netns_run("echo %d > /proc/sys/net/ipv4/%s", val, name);
+}
+
 FIXTURE_SETUP(takeover)
 {
 	self->app = -1;
@@ -841,9 +841,9 @@ FIXTURE_SETUP(takeover)
 		SKIP(return, "needs IPv6");
 	ASSERT_EQ(0, netns_enter_new());
 	ASSERT_EQ(0, make_dead_end(variant->host, variant->stranger, variant->v6));
-	ASSERT_EQ(0, netns_run("echo %d > /proc/sys/net/ipv4/tcp_timestamps", variant->options));
-	ASSERT_EQ(0, netns_run("echo %d > /proc/sys/net/ipv4/tcp_sack", variant->options));
-	ASSERT_EQ(0, netns_run("echo %d > /proc/sys/net/ipv4/tcp_window_scaling", variant->options));
+	ASSERT_EQ(0, set_sysctl("tcp_timestamps", variant->options));
+	ASSERT_EQ(0, set_sysctl("tcp_sack", variant->options));
+	ASSERT_EQ(0, set_sysctl("tcp_window_scaling", variant->options));
 	self->tap = open_tap(variant->v6);
 	ASSERT_LE(0, self->tap);
 	ASSERT_EQ(0, hk_injector_open(&self->inj, MARK + 1));
@@ -919,7 +919,8 @@ static int start_connect(const struct hk_flow_key *key)
 	return -EPROTO;
 }
 
-#define TSVAL	0xfffffffdU	/* the stranger's clock is about to wrap */
+/* The stranger's clock: far ahead of this host's, so that PAWS drops what doesn't continue it */
+#define TSVAL	0x7ffffffdU
 
 /* A client of this host has sent its SYN; the answer is known, but not given yet */
 static int meet_client(const struct hk_flow_key *key, int tap, struct hk_parsed *syn,

@@ -21,11 +21,10 @@
 
 #define NETNS_CMD_MAX	512
 #define NETNS_UP_MS	5000
-#define NETNS_FN	static __attribute__((unused))
 
 /* Runs a shell command; 0 or its wait status. What it prints is lost unless it fails */
 __attribute__((format(printf, 1, 2)))
-NETNS_FN int netns_run(const char *fmt, ...)
+static inline int netns_run(const char *fmt, ...)
 {
 	char cmd[NETNS_CMD_MAX];
 	va_list ap;
@@ -41,7 +40,7 @@ NETNS_FN int netns_run(const char *fmt, ...)
 }
 
 /* A fresh namespace with lo up; 0 or a negative errno */
-NETNS_FN int netns_enter_new(void)
+static inline int netns_enter_new(void)
 {
 	if (unshare(CLONE_NEWNET))
 		return -errno;
@@ -49,7 +48,7 @@ NETNS_FN int netns_enter_new(void)
 }
 
 /* The current namespace as a descriptor for setns(); -1 on error */
-NETNS_FN int netns_open(void)
+static inline int netns_open(void)
 {
 	return open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 }
@@ -59,7 +58,7 @@ NETNS_FN int netns_open(void)
  * kernel notices the carrier up to a second later, and drops what is sent till
  * then. 0 or a negative errno.
  */
-NETNS_FN int netns_wait_up(const char *dev)
+static inline int netns_wait_up(const char *dev)
 {
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;
 	struct ifreq ifr = { 0 };
@@ -67,7 +66,7 @@ NETNS_FN int netns_wait_up(const char *dev)
 
 	if (fd < 0)
 		return -errno;
-	strncpy(ifr.ifr_name, dev, sizeof(ifr.ifr_name) - 1);
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", dev);
 	for (waited_ms = 0; waited_ms < NETNS_UP_MS; waited_ms += 5) {
 		err = ioctl(fd, SIOCGIFFLAGS, &ifr) ? -errno : 0;
 		if (err || ifr.ifr_flags & IFF_RUNNING)
@@ -79,7 +78,30 @@ NETNS_FN int netns_wait_up(const char *dev)
 	return err;
 }
 
-NETNS_FN bool netns_has_ipv6(void)
+/*
+ * Adds an address, given with its prefix length, and waits until packets for it
+ * are delivered: an IPv6 address gets its local route from a work queue, and a
+ * socket that sends before keeps the wrong route for a while. 0 or an error.
+ */
+static inline int netns_add_addr(const char *addr, unsigned int prefix_len, const char *dev)
+{
+	char cmd[NETNS_CMD_MAX];
+	int waited_ms;
+
+	if (!strchr(addr, ':'))
+		return netns_run("ip addr add %s/%u dev %s", addr, prefix_len, dev);
+	if (netns_run("ip addr add %s/%u dev %s nodad", addr, prefix_len, dev))
+		return -EIO;
+	snprintf(cmd, sizeof(cmd), "ip -6 route show table local | grep -q '^local %s '", addr);
+	for (waited_ms = 0; waited_ms < NETNS_UP_MS; waited_ms += 5) {
+		if (!system(cmd))
+			return 0;
+		usleep(5000);
+	}
+	return -ETIMEDOUT;
+}
+
+static inline bool netns_has_ipv6(void)
 {
 	return !access("/proc/sys/net/ipv6", F_OK);
 }

@@ -63,10 +63,12 @@ static int count_lines(const char *fmt, ...)
 	return nr;
 }
 
-#define NR_RULES()	count_lines("%s rule show | grep '^%d:.*fwmark 0x%x lookup %d'",	\
-				    variant->ip, PRIORITY, MARK, TABLE)
-#define NR_ROUTES()	count_lines("%s route show table %d 2>&1 | grep '^local default dev lo'",	\
-				    variant->ip, TABLE)
+#define NR_RULES()								\
+	count_lines("%s rule show | grep '^%d:.*fwmark 0x%x lookup %d'",	\
+		    variant->ip, PRIORITY, MARK, TABLE)
+#define NR_ROUTES()								\
+	count_lines("%s route show table %d 2>&1 | grep '^local default dev lo'", \
+		    variant->ip, TABLE)
 #define NR_ALL_RULES()	count_lines("%s rule show", variant->ip)
 
 static socklen_t make_addr(struct sockaddr_storage *ss, int family, const char *addr, __be16 port)
