@@ -79,11 +79,14 @@ struct hk_carrier {
  * @mark:    SO_MARK for its datagrams; 0: none
  * @rcvbuf:  SO_RCVBUF wanted, bytes (SO_RCVBUFFORCE is tried first); 0: default
  * @sndbuf:  likewise
+ * @min_coverage: receive no datagram with fewer of its bytes under the checksum than
+ *	     this, from the first on; 0: any
  */
 struct hk_carrier_config {
 	__be16	port;
 	__u32	mark;
 	__u32	rcvbuf, sndbuf;
+	__u32	min_coverage;
 };
 
 /**

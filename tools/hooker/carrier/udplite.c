@@ -14,6 +14,7 @@
 /* <linux/udp.h> has UDP's options only */
 #define SOL_UDPLITE		136
 #define UDPLITE_SEND_CSCOV	10
+#define UDPLITE_RECV_CSCOV	11
 #define UDPLITE_HDR_LEN		8
 
 /**
@@ -31,6 +32,18 @@ static void udplite_close(struct hk_carrier *c)
 	c->priv = NULL;
 }
 
+/* The kernel drops what arrives with less covered (RFC 3828, section 3.4) */
+static int demand_coverage(struct hk_carrier *c, __u32 coverage)
+{
+	int val = UDPLITE_HDR_LEN + coverage, i;
+
+	for (i = 0; coverage && i < 2; i++)
+		if (c->fd[i] >= 0 && setsockopt(c->fd[i], SOL_UDPLITE, UDPLITE_RECV_CSCOV, &val,
+						sizeof(val)))
+			return -errno;
+	return 0;
+}
+
 static int udplite_open(struct hk_carrier *c, const struct hk_carrier_config *config)
 {
 	int err;
@@ -39,6 +52,8 @@ static int udplite_open(struct hk_carrier *c, const struct hk_carrier_config *co
 	if (!c->priv)
 		return -ENOMEM;
 	err = hk_socket_open(c, config, IPPROTO_UDPLITE);
+	if (!err)
+		err = demand_coverage(c, config->min_coverage);
 	if (err)
 		udplite_close(c);
 	return err;

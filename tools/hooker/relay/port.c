@@ -22,6 +22,8 @@ static int open_one(struct hk_relay *r, const char *name)
 		.port = htons(r->config->port),
 		.rcvbuf = SOCKET_BUF,
 		.sndbuf = SOCKET_BUF,
+		/* a bit error in the header would reach another association */
+		.min_coverage = HTP_HDR_LEN,
 	};
 	struct hk_port *port = &r->ports[r->nr_ports];
 	int err;

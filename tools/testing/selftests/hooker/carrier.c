@@ -650,6 +650,32 @@ TEST_F(carrier, damage_beyond_the_coverage_is_let_through)
 	close(raw_b);
 }
 
+TEST_F(carrier, too_little_coverage_is_dropped)
+{
+	struct hk_carrier_config config = { .min_coverage = 16 };
+	struct hk_datagram out[3];
+	struct hk_path path;
+	__u8 data[100];
+	int i;
+
+	if (IS_UDP)
+		SKIP(return, "UDP covers everything [variant]");
+	ASSERT_EQ(0, setns(self->ns_b, CLONE_NEWNET));
+	hk_carrier_close(&self->b);
+	ASSERT_EQ(0, hk_carrier_open(&self->b, variant->name, &config));
+	ASSERT_EQ(0, setns(self->ns_a, CLONE_NEWNET));
+	path = make_path(ADDR_A, ADDR_B, self->b.port);
+	for (i = 0; i < 3; i++)
+		out[i] = (struct hk_datagram){ .path = path, .data = data, .len = 100 - i };
+	fill(data, sizeof(data), 4);
+	out[0].coverage = 15;
+	out[1].coverage = 16;
+	ASSERT_EQ(0, send_all(&self->a, out, 3));
+	ASSERT_EQ(2, RECV(2, BATCH));
+	EXPECT_EQ(99U, self->dgrams[0].len);
+	EXPECT_EQ(98U, self->dgrams[1].len);
+}
+
 /* -- opening --------------------------------------------------------------- */
 
 TEST_F(carrier, taken_port_is_refused)
