@@ -105,7 +105,7 @@ _Static_assert(sizeof(struct hk_live) == 16, "hk_live is ABI");
 /* struct hk_verdict.state: the daemon's word on a connection */
 enum hk_verdict_state {
 	HK_VERDICT_NONE		= 0,
-	HK_VERDICT_TAKEN	= 1,	/* the redirection socket exists: steer the application to it */
+	HK_VERDICT_TAKEN	= 1,	/* steer it: the redirection socket exists */
 	HK_VERDICT_NATIVE	= 2,	/* stays plain TCP */
 };
 
@@ -322,7 +322,7 @@ enum hk_stat {
 	HK_STAT_SYNACK_STALE,		/* let pass: the daemon hangs */
 	HK_STAT_SYNACK_TIMEOUT,		/* let pass: held for too long */
 	HK_STAT_SYNACK_RING_FULL,	/* let pass: no room in the ring buffer */
-	HK_STAT_ACK_TAKEN,		/* third ACK of a taken connection, dropped at the listener */
+	HK_STAT_ACK_TAKEN,		/* third ACKs of taken connections, dropped */
 	HK_STAT_TAKEN_ACTIVE,		/* outgoing connections steered */
 	HK_STAT_TAKEN_PASSIVE,		/* incoming ones */
 	HK_STAT_TAKE_FAILED,		/* a helper failed: see the established event */
@@ -344,7 +344,7 @@ enum hk_xdp_stat {
 	HK_XDP_TX_PROBE,		/* echo probe answered here */
 	HK_XDP_DROP_SHORT,		/* too short for its headers */
 	HK_XDP_DROP_LENGTH,		/* lengths of IP and UDP disagree */
-	HK_XDP_DROP_COVERAGE,		/* UDP-Lite coverage invalid, or it leaves the HTP header out */
+	HK_XDP_DROP_COVERAGE,		/* UDP-Lite coverage invalid, or without HTP's header */
 	HK_XDP_DROP_CHECKSUM,		/* UDP-Lite checksum 0 is not allowed (RFC 3828, 3.1) */
 	HK_XDP_DROP_FRAGMENT,		/* we never send fragments */
 	HK_XDP_DROP_VERSION,		/* HTP version or type unknown */

@@ -237,7 +237,7 @@ static __always_inline bool is_for_this_host(const struct dgram *d)
 			return false;
 		__builtin_memcpy(key.addr, &ip6->daddr, sizeof(key.addr));
 	}
-	return bpf_map_lookup_elem(&hk_locals, &key) != NULL;
+	return bpf_map_lookup_elem(&hk_locals, &key);
 }
 
 static __always_inline bool same_source(const struct dgram *d, const struct hk_assoc_entry *assoc)

@@ -72,7 +72,7 @@ static __always_inline bool to_matches(const struct hk_flow_key *key)
 	if (bpf_map_lookup_elem(&hk_to, &to))
 		return true;
 	to.port = 0;
-	return bpf_map_lookup_elem(&hk_to, &to) != NULL;
+	return bpf_map_lookup_elem(&hk_to, &to);
 }
 
 static __always_inline bool from_matches(__u32 port)
@@ -407,6 +407,7 @@ static __always_inline int take(struct bpf_sock_ops *ctx, struct hk_flow_key *ke
 		st->key = *key;
 		st->slot = slot;
 		st->taken = open_lane(ctx, key);
+		set_cb_flags(ctx, BPF_SOCK_OPS_STATE_CB_FLAG, 0);
 	}
 	hk_count(err ? HK_STAT_TAKE_FAILED : stat);
 	tell_relay(key, !err, err);
@@ -472,7 +473,7 @@ static __always_inline void tell_aborted(const struct hk_flow_key *key)
 }
 
 /*
- * The end of a socket that was taken.
+ * The end of a socket that was steered; only those have the callback.
  *
  * After shutdown() there is nothing left for the fast lane, so it leaves the SOCKHASH
  * and gets the kernel's own recvmsg() back. That of SOCKHASH members returns EAGAIN
@@ -487,7 +488,7 @@ static __always_inline int on_state(struct bpf_sock_ops *ctx)
 	__u32 from = ctx->args[0], to = ctx->args[1];
 	struct hk_sk *st = storage(ctx, 0);
 
-	if (!st || !st->taken)
+	if (!st)
 		return 1;
 	if (to == BPF_TCP_FIN_WAIT1)
 		bpf_map_delete_elem(&hk_apps, &st->key);

@@ -75,7 +75,8 @@ const char *hk_dataplane_xdp_mode(const struct hk_dataplane *dp, unsigned int de
  */
 int	hk_dataplane_events_fd(const struct hk_dataplane *dp);
 int	hk_dataplane_read_events(struct hk_dataplane *dp,
-				 void (*fn)(void *priv, const void *record, size_t len), void *priv);
+				 void (*fn)(void *priv, const void *record, size_t len),
+				 void *priv);
 
 /* Shared memory: writes take effect at once */
 struct hk_live *hk_dataplane_live(struct hk_dataplane *dp);

@@ -79,7 +79,8 @@ int hk_xdp_attach(struct hk_dataplane *dp, const struct bpf_program *prog, unsig
 	if_indextoname(ifindex, name);
 	fd = attach(bpf_program__fd(prog), ifindex, &dp->xdp_generic[dev]);
 	if (fd == -EBUSY || fd == -EEXIST) {
-		fprintf(stderr, "hooker: %s: another XDP program is attached; name other devices with --dev, or use --no-xdp\n",
+		fprintf(stderr,
+			"hooker: %s: another XDP program is attached; name other devices with --dev, or use --no-xdp\n",
 			name);
 		return fd;
 	}

@@ -27,7 +27,7 @@
 
 #define PUMP_BYTES	(256 * 1024)	/* per flow, direction and turn; then others come */
 #define PUMP_IOVS	8
-#define TURN_BYTES	(4 << 20)	/* all flows in one loop pass: ACKs and heartbeat wait for it */
+#define TURN_BYTES	(4 << 20)	/* all flows in a loop pass: ACKs wait for it */
 #define CLOSING_NS	(20 * NSEC_PER_MSEC)
 
 static struct hk_flow_bucket *bucket(struct hk_relay *r, const struct hk_flow_key *key)

@@ -337,7 +337,8 @@ void	hk_peers_reap(struct hk_relay *r);
 void	hk_hello_start(struct hk_peer *peer);
 void	hk_hello_timer(struct hk_peer *peer);
 void	hk_hello_rx(struct hk_relay *r, struct hk_port *port, const struct hk_datagram *dgram);
-void	hk_hello_ack_rx(struct hk_peer *peer, struct hk_port *port, const struct hk_datagram *dgram);
+void	hk_hello_ack_rx(struct hk_peer *peer, struct hk_port *port,
+			const struct hk_datagram *dgram);
 void	hk_hello_refused(struct hk_peer *peer, struct hk_port *port,
 			 const struct htp_hello *hello);
 __u8	hk_blocked_protos(struct hk_relay *r, const __be32 raddr[4], const __u8 instance[8]);

@@ -515,8 +515,8 @@ int hk_relay_run(const struct hk_relay_config *config)
 	r->config = config;
 	r->epoll_fd = -1;
 	r->signal_fd = -1;
-	r->lo.fd4 = r->lo.fd6 = -1;
-	r->wire.fd4 = r->wire.fd6 = -1;
+	r->lo = (struct hk_injector){ .fd4 = -1, .fd6 = -1 };
+	r->wire = r->lo;
 	r->now_ns = hk_now_ns();
 	r->started_ns = r->now_ns;
 	err = start(r);

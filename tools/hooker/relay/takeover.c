@@ -31,7 +31,7 @@
 
 #define INJECT_TRIES	8
 #define INJECT_FIRST_NS	(20 * NSEC_PER_MSEC)	/* doubled each time: 5 s in all */
-#define VERDICT_NS	(10 * NSEC_PER_SEC)	/* a NATIVE verdict outlives all SYN-ACKs under way */
+#define VERDICT_NS	(10 * NSEC_PER_SEC)	/* NATIVE outlives SYN-ACKs under way */
 #define OFFER_MAX_NS	(60 * NSEC_PER_SEC)
 
 /* Body of OPEN: version, three bytes zero, the server's token as in its SYN-ACK */

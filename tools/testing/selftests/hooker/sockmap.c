@@ -233,7 +233,8 @@ static __u64 stat_of(struct connection_bpf *skel, __u32 stat)
 }
 
 /* Reads what is there, as the relay would; returns bytes, 0 at the end, or -errno */
-static ssize_t read_some(struct hk_lane_reader *reader, int fd, void *buf, size_t len, __u64 *offset)
+static ssize_t read_some(struct hk_lane_reader *reader, int fd, void *buf, size_t len,
+			 __u64 *offset)
 {
 	ssize_t n = recv(fd, buf, len, MSG_DONTWAIT);
 	__s64 wrong;

@@ -292,12 +292,13 @@ static int run(struct ingress_bpf *skel, struct packet *p)
 /* Runs one frame; the verdict must be that, and only that reason's counter moves, by one */
 #define VERDICT(want, reason, ...) do {						\
 	struct spec spec_ = { __VA_ARGS__ };					\
-	__u64 before_ = counter(self->skel, reason);				\
+	enum hk_xdp_stat reason_ = (reason);					\
+	__u64 before_ = counter(self->skel, reason_);				\
 										\
 	make(&self->pkt, &spec_, variant->v6, variant->proto);			\
 	EXPECT_EQ(want, run(self->skel, &self->pkt));				\
-	EXPECT_EQ(before_ + 1, counter(self->skel, reason)) {			\
-		TH_LOG("reason %s: %s", hk_xdp_stat_name(reason), #__VA_ARGS__);	\
+	EXPECT_EQ(before_ + 1, counter(self->skel, reason_)) {			\
+		TH_LOG("reason %s: %s", hk_xdp_stat_name(reason_), #__VA_ARGS__); \
 	}									\
 } while (0)
 
@@ -375,7 +376,8 @@ TEST_F(verdict, probe_is_turned_round)
 	size_t l4_len;
 
 	VERDICT(XDP_TX_, HK_XDP_TX_PROBE, .type = HTP_PROBE, .payload = 64);
-	make(&sent, &(struct spec){ .type = HTP_PROBE, .payload = 64 }, variant->v6, variant->proto);
+	make(&sent, &(struct spec){ .type = HTP_PROBE, .payload = 64 }, variant->v6,
+	     variant->proto);
 	EXPECT_EQ(0, memcmp(self->pkt.data, sent.data + 6, 6));
 	EXPECT_EQ(0, memcmp(self->pkt.data + 6, sent.data, 6));
 	EXPECT_EQ(0, memcmp(self->pkt.data + sent.l4, sent.data + sent.l4 + 2, 2));
@@ -506,6 +508,15 @@ static int connect_socket(int fd, bool v6, const char *addr, __u16 port)
 	return connect(fd, (struct sockaddr *)&ss, len);
 }
 
+#define HOME	(variant->v6 ? "fd00::1" : "10.0.0.1")
+#define AWAY	(variant->v6 ? "fd00::2" : "10.0.0.2")
+
+static int set_up(const char *dev, const char *addr4, const char *addr6)
+{
+	return netns_run("ip addr add %s/24 dev %s && ip addr add %s/64 dev %s nodad", addr4, dev,
+			 addr6, dev) ?: netns_run("ip link set %s up", dev);
+}
+
 /* Namespace "home" has the server and the program, a second one the client */
 FIXTURE_SETUP(veth)
 {
@@ -521,11 +532,10 @@ FIXTURE_SETUP(veth)
 	away = netns_open();
 	ASSERT_EQ(0, netns_enter_new());
 	self->home = netns_open();
-	ASSERT_EQ(0, netns_run("ip link add hkx0 address 02:00:00:00:00:01 type veth peer name hkx1"));
+	ASSERT_EQ(0, netns_run("ip link add hkx0 type veth peer name hkx1"));
 	ASSERT_EQ(0, netns_run("ip link set hkx1 netns /proc/%d/fd/%d", getpid(), away));
-	ASSERT_EQ(0, netns_run("ip addr add 10.0.0.1/24 dev hkx0 && ip addr add fd00::1/64 dev hkx0 nodad && ip link set hkx0 up"));
-	self->server = open_socket(variant->proto, variant->v6, variant->v6 ? "fd00::1" : "10.0.0.1",
-				   PORT);
+	ASSERT_EQ(0, set_up("hkx0", "10.0.0.1", "fd00::1"));
+	self->server = open_socket(variant->proto, variant->v6, HOME, PORT);
 	if (self->server < 0 && variant->proto == UDPLITE)
 		SKIP(return, "no UDP-Lite sockets [kernel]");
 	ASSERT_LE(0, self->server);
@@ -538,12 +548,10 @@ FIXTURE_SETUP(veth)
 				     if_nametoindex("hkx0"), BPF_XDP, &opts);
 	ASSERT_LE(0, self->link);
 	ASSERT_EQ(0, setns(away, CLONE_NEWNET));
-	ASSERT_EQ(0, netns_run("ip addr add 10.0.0.2/24 dev hkx1 && ip addr add fd00::2/64 dev hkx1 nodad && ip link set hkx1 up"));
-	self->client = open_socket(variant->proto, variant->v6, variant->v6 ? "fd00::2" : "10.0.0.2",
-				   0);
+	ASSERT_EQ(0, set_up("hkx1", "10.0.0.2", "fd00::2"));
+	self->client = open_socket(variant->proto, variant->v6, AWAY, 0);
 	ASSERT_LE(0, self->client);
-	ASSERT_EQ(0, connect_socket(self->client, variant->v6, variant->v6 ? "fd00::1" : "10.0.0.1",
-				    PORT));
+	ASSERT_EQ(0, connect_socket(self->client, variant->v6, HOME, PORT));
 }
 
 FIXTURE_TEARDOWN(veth)
