@@ -22,6 +22,7 @@
 #define HTP_SEC			1000000000ULL
 
 #define HTP_OPEN_MAX		256	/* bytes of data in OPEN */
+#define HTP_UNOPENED_MAX	(1 << 20)	/* bytes kept for streams whose OPEN is missing */
 #define HTP_CHUNK		16384	/* bytes of stream data in one allocation, at most */
 #define HTP_CHUNK_CACHE		32	/* free ones kept for the next use */
 #define HTP_RX_RANGES		128	/* ranges of received packet numbers remembered */
@@ -317,7 +318,7 @@ static inline struct htp_sent_frame *htp_sent_frame_at(const struct htp_recovery
 int	htp_sent_make_room(struct htp_assoc *a);
 void	htp_sent_link(struct htp_recovery *rc, __u64 pn);
 void	htp_sent_unlink(struct htp_recovery *rc, __u64 pn, enum htp_sent_state state);
-void	htp_sent_pop(struct htp_recovery *rc, __u64 forget_ns);
+void	htp_sent_pop(struct htp_assoc *a);
 void	htp_sent_clear(struct htp_assoc *a);
 
 /* recovery.c */
@@ -415,6 +416,7 @@ enum htp_want {
  * @reserve_link: in that of streams with memory handed out by reserve
  * @open_data:	 data of OPEN; owned, NULL if there is none
  * @open_len:	 its length
+ * @unopened:	 bytes received while OPEN is missing, counted in the association, too
  * @events:	 HTP_EV_* not fetched yet
  * @want:	 HTP_WANT_*
  * @code:	 why it is dead
@@ -440,6 +442,7 @@ struct htp_stream {
 	struct htp_link		all, event_link, ctl_link, data_link, unseen_link, reserve_link;
 	__u8			*open_data;
 	__u16			open_len;
+	__u64			unopened;
 	__u32			events, want;
 	enum htp_code		code;
 	struct htp_sendq	tx;
@@ -453,6 +456,7 @@ struct htp_stream *htp_stream_create(struct htp_assoc *a, __u64 id, bool local);
 void	htp_stream_destroy(struct htp_stream *s);
 void	htp_stream_raise(struct htp_stream *s, unsigned int events);
 void	htp_stream_schedule(struct htp_stream *s);
+void	htp_stream_forget_unopened(struct htp_stream *s);
 void	htp_stream_kill(struct htp_stream *s, enum htp_code code);
 void	htp_stream_settle(struct htp_stream *s);
 void	htp_stream_drop_reserved(struct htp_assoc *a);
@@ -486,6 +490,7 @@ void	htp_assoc_end(struct htp_assoc *a, enum htp_code code, bool tell_peer);
  * @nr_streams:	     streams there
  * @nr_peer:	     of these, opened by the peer and not refused
  * @nr_stubs:	     of these, refused
+ * @unopened:	     bytes of streams whose OPEN has not come yet, all together
  * @nr_ahead:	     ranges received ahead of the rest, all streams together
  * @max_ahead:	     limit of that
  * @streams:	     all streams
@@ -532,6 +537,7 @@ struct htp_assoc {
 
 	struct htp_stream	**buckets;
 	__u32			nr_buckets, nr_streams, nr_peer, nr_stubs;
+	__u64			unopened;
 	__u32			nr_ahead, max_ahead;
 	struct htp_link		streams, event_list, ctl_list, data_list, unseen_list, reserve_list;
 	__u64			next_id, seen_base;

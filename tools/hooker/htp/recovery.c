@@ -13,16 +13,14 @@
  * struct ack_sum - what an ACK frame told in all
  * @acked_bytes: newly acknowledged that were in flight
  * @nr:		 packets newly acknowledged, late ones included
- * @newest:	 of these, copied; valid if @nr
- * @newest_pn:	 its packet number
+ * @newest_pn:	 of these; its slot stays until htp_sent_pop(). Valid if @nr
  * @undo:	 the last congestion event was none
  */
 struct ack_sum {
-	__u64		acked_bytes;
-	__u32		nr;
-	struct htp_sent	newest;
-	__u64		newest_pn;
-	bool		undo;
+	__u64	acked_bytes;
+	__u32	nr;
+	__u64	newest_pn;
+	bool	undo;
 };
 
 void htp_recovery_init(struct htp_assoc *a)
@@ -37,6 +35,7 @@ void htp_recovery_init(struct htp_assoc *a)
 	rc->min_rtt = HTP_NEVER;
 	rc->first_rtt_ns = HTP_NEVER;
 	rc->recovery_ns = HTP_NEVER;
+	rc->app_limited = 1;	/* nothing to send yet */
 	rc->reorder_packets = 3;
 	rc->reorder_eighths = 9;
 	rc->srtt = a->config.initial_rtt_ns;
@@ -132,7 +131,6 @@ static void ack_packet(struct htp_assoc *a, __u64 pn, struct ack_sum *sum)
 	rc->delivered += sent->size;
 	rc->delivered_ns = a->now;
 	sum->nr++;
-	sum->newest = *sent;
 	sum->newest_pn = pn;
 	if (sent->ack_largest != HTP_NEVER)
 		htp_acks_on_acked(a, pn, sent->ack_largest);
@@ -182,6 +180,7 @@ static void tell_cc(struct htp_assoc *a, const struct ack_sum *sum, __u64 rtt,
 		    __u64 prior_in_flight)
 {
 	struct htp_recovery *rc = &a->rc;
+	const struct htp_sent *newest = htp_sent_at(rc, sum->newest_pn);
 	const struct htp_cc_ack cc_ack = {
 		.now_ns = a->now,
 		.acked_bytes = sum->acked_bytes,
@@ -190,21 +189,21 @@ static void tell_cc(struct htp_assoc *a, const struct ack_sum *sum, __u64 rtt,
 		.in_flight = rc->in_flight,
 		.max_in_flight = htp_max(rc->round_max, rc->prev_round_max),
 		.delivered = rc->delivered,
-		.prior_delivered = sum->newest.delivered,
-		.rate = delivery_rate(a, &sum->newest),
+		.prior_delivered = newest->delivered,
+		.rate = delivery_rate(a, newest),
 		.rtt_ns = rtt,
 		.srtt_ns = rc->srtt,
 		.min_rtt_ns = rc->min_rtt,
 		.largest_pn = sum->newest_pn,
 		.next_pn = rc->next_pn,
-		.app_limited = sum->newest.app_limited,
+		.app_limited = newest->app_limited,
 		.in_recovery = rc->recovery_ns != HTP_NEVER &&
-			       sum->newest.time_ns <= rc->recovery_ns,
+			       newest->time_ns <= rc->recovery_ns,
 	};
 
 	a->config.cc->on_ack(a->cc, &cc_ack);
 	count_rounds(rc, sum->newest_pn, prior_in_flight);
-	rc->first_sent_ns = sum->newest.time_ns;
+	rc->first_sent_ns = newest->time_ns;
 	if (rc->app_limited && rc->delivered > rc->app_limited)
 		rc->app_limited = 0;
 }
@@ -228,7 +227,7 @@ int htp_recovery_on_ack(struct htp_assoc *a, const struct htp_ack *ack)
 	rc->pto_count = 0;
 	rc->probes = 0;
 	if (sum.newest_pn == ack->largest) {
-		rtt = a->now - sum.newest.time_ns;
+		rtt = a->now - htp_sent_at(rc, sum.newest_pn)->time_ns;
 		rtt_sample(rc, rtt, ack->delay_ns, a->now);
 	}
 	if (sum.undo) {
@@ -237,8 +236,7 @@ int htp_recovery_on_ack(struct htp_assoc *a, const struct htp_ack *ack)
 	}
 	htp_loss_detect(a);
 	tell_cc(a, &sum, rtt, prior_in_flight);
-	htp_sent_pop(rc, a->now > 2 * htp_recovery_pto(rc) ?
-			 a->now - 2 * htp_recovery_pto(rc) : 0);
+	htp_sent_pop(a);
 	return 0;
 }
 

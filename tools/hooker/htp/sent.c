@@ -47,19 +47,6 @@ static int sent_grow_frames(struct htp_assoc *a)
 	return 0;
 }
 
-/* Room for one more packet with as many frames as it can hold, or -errno */
-int htp_sent_make_room(struct htp_assoc *a)
-{
-	struct htp_recovery *rc = &a->rc;
-	int err = 0;
-
-	if (rc->next_pn - rc->base == rc->cap)
-		err = sent_grow_packets(a);
-	if (!err && rc->frame_next - rc->frame_base + HTP_PACKET_FRAMES > rc->frame_cap)
-		err = sent_grow_frames(a);
-	return err;
-}
-
 void htp_sent_link(struct htp_recovery *rc, __u64 pn)
 {
 	struct htp_sent *sent = htp_sent_at(rc, pn);
@@ -91,14 +78,17 @@ void htp_sent_unlink(struct htp_recovery *rc, __u64 pn, enum htp_sent_state stat
 
 /*
  * Slots before the oldest packet in the list are free. Packets at its head that
- * were declared lost before the time @forget_ns leave it: no ACK will come.
+ * were declared lost long ago leave it: no ACK will come for them any more.
  */
-void htp_sent_pop(struct htp_recovery *rc, __u64 forget_ns)
+void htp_sent_pop(struct htp_assoc *a)
 {
+	__u64 memory = 2 * htp_recovery_pto(&a->rc);
+	struct htp_recovery *rc = &a->rc;
+
 	while (rc->head != HTP_NEVER) {
 		const struct htp_sent *sent = htp_sent_at(rc, rc->head);
 
-		if (sent->state != HTP_SENT_LOST || sent->lost_ns > forget_ns)
+		if (sent->state != HTP_SENT_LOST || a->now - sent->lost_ns < memory)
 			break;
 		htp_sent_unlink(rc, rc->head, HTP_SENT_FORGOTTEN);
 	}
@@ -109,6 +99,22 @@ void htp_sent_pop(struct htp_recovery *rc, __u64 forget_ns)
 		rc->base = rc->head;
 		rc->frame_base = htp_sent_at(rc, rc->head)->first_frame;
 	}
+}
+
+/* Room for one more packet with as many frames as it can hold, or -errno */
+int htp_sent_make_room(struct htp_assoc *a)
+{
+	struct htp_recovery *rc = &a->rc;
+	int err = 0;
+
+	/* a side that only receives gets no ACKs that would make room */
+	if (rc->next_pn - rc->base == rc->cap)
+		htp_sent_pop(a);
+	if (rc->next_pn - rc->base == rc->cap)
+		err = sent_grow_packets(a);
+	if (!err && rc->frame_next - rc->frame_base + HTP_PACKET_FRAMES > rc->frame_cap)
+		err = sent_grow_frames(a);
+	return err;
 }
 
 void htp_sent_clear(struct htp_assoc *a)

@@ -158,6 +158,13 @@ static bool stream_is_known(const struct htp_stream *s)
 	return s->local || (s->opened && !(s->events & HTP_EV_OPENED));
 }
 
+/* Its OPEN came, or nobody waits for it any more */
+void htp_stream_forget_unopened(struct htp_stream *s)
+{
+	s->a->unopened -= s->unopened;
+	s->unopened = 0;
+}
+
 /* Both directions end. Events are up to the caller */
 void htp_stream_kill(struct htp_stream *s, enum htp_code code)
 {
@@ -170,6 +177,7 @@ void htp_stream_kill(struct htp_stream *s, enum htp_code code)
 	s->events = 0;
 	htp_list_del(&s->event_link);
 	htp_list_del(&s->reserve_link);
+	htp_stream_forget_unopened(s);
 	htp_sendq_clear(a, &s->tx);
 	htp_recvq_clear(a, &s->rx);
 	htp_assoc_on_consumed(a, s->rx.highest - s->rx.consumed);

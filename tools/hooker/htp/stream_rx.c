@@ -108,6 +108,7 @@ static int on_open(struct htp_stream *s, const struct htp_rx_frame *frame)
 			return -ENOMEM;
 		memcpy(copy, frame->data, frame->len);
 	}
+	htp_stream_forget_unopened(s);
 	s->open_data = copy;
 	s->open_len = frame->len;
 	s->opened = true;
@@ -164,19 +165,47 @@ static void set_highest(struct htp_stream *s, __u64 end, bool is_final)
 	}
 }
 
+/*
+ * Bytes may overtake their OPEN. A peer that never sends one would have us keep
+ * windows full for nothing; what is refused here, an honest one sends again.
+ */
+static bool is_unopened(const struct htp_stream *s)
+{
+	return !s->local && !s->opened && !s->dead;
+}
+
+static bool unopened_is_full(const struct htp_stream *s, __u64 end)
+{
+	__u64 more = end > s->rx.highest ? end - s->rx.highest : 0;
+
+	return is_unopened(s) && s->a->unopened + more > HTP_UNOPENED_MAX;
+}
+
+static void count_unopened(struct htp_stream *s, __u64 bytes)
+{
+	if (!is_unopened(s))
+		return;
+	s->unopened += bytes;
+	s->a->unopened += bytes;
+}
+
 static int on_stream(struct htp_stream *s, const struct htp_rx_frame *frame)
 {
 	bool fin = frame->type == HTP_F_STREAM_FIN;
 	__u64 end = frame->offset + frame->len;
+	__u64 highest = s->rx.highest;
 	__u64 contig = s->rx.contig;
 	bool had_end = s->rx.contig == s->rx.final;
 	int err = check_end(s, end, fin);
 
+	if (!err && unopened_is_full(s, end))
+		err = -ENOMEM;
 	if (!err && !s->dead)
 		err = htp_recvq_insert(s->a, &s->rx, frame->offset, frame->data, frame->len);
 	if (err)
 		return err;
 	set_highest(s, end, fin);
+	count_unopened(s, s->rx.highest - highest);
 	if (s->dead) {
 		htp_stream_settle(s);
 		return 0;
