@@ -62,6 +62,7 @@ HK_PROBE_FN(hk_probe_progs);
 HK_PROBE_FN(hk_probe_maps);
 HK_PROBE_FN(hk_probe_calls);
 HK_PROBE_FN(hk_probe_mmap);
+HK_PROBE_FN(hk_probe_fionread);
 HK_PROBE_FN(hk_probe_iter);
 HK_PROBE_FN(hk_probe_tcx);
 

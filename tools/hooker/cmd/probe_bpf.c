@@ -13,6 +13,7 @@
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
+#include "../dataplane/dataplane.h"
 #include "probe.h"
 
 #define BTF_PATH	"/sys/kernel/btf/vmlinux"
@@ -159,6 +160,17 @@ enum hk_probe_result hk_probe_calls(const struct hk_probe *probe, char *seen, si
 		}
 	}
 	return HK_PROBE_OK;
+}
+
+enum hk_probe_result hk_probe_fionread(const struct hk_probe *probe, char *seen, size_t cap)
+{
+	(void)probe;
+	if (!may_load())
+		return HK_PROBE_UNKNOWN;
+	if (hk_inq_is_right())
+		return HK_PROBE_OK;
+	snprintf(seen, cap, "a byte that waits in a socket of a SOCKHASH is not counted");
+	return HK_PROBE_MISSING;
 }
 
 enum hk_probe_result hk_probe_mmap(const struct hk_probe *probe, char *seen, size_t cap)
