@@ -95,9 +95,6 @@ const struct hk_probe hk_probes[] = {
 	{ "tcp-iterator", false, hk_probe_iter, { -1 },
 	  "listeners older than the daemon take no offers",
 	  "use Linux 6.12 or later, or restart them" },
-	{ "tcx", false, hk_probe_tcx, { -1 },
-	  "programs on a device's way out have to be tc filters, which outlive a killed daemon",
-	  "use Linux 6.6 or later" },
 	{ 0 }
 };
 

@@ -64,6 +64,5 @@ HK_PROBE_FN(hk_probe_calls);
 HK_PROBE_FN(hk_probe_mmap);
 HK_PROBE_FN(hk_probe_fionread);
 HK_PROBE_FN(hk_probe_iter);
-HK_PROBE_FN(hk_probe_tcx);
 
 #endif /* HK_PROBE_H */

@@ -246,30 +246,3 @@ enum hk_probe_result hk_probe_iter(const struct hk_probe *probe, char *seen, siz
 	snprintf(seen, cap, "bpf_setsockopt() has no TCP_BPF_SOCK_OPS_CB_FLAGS");
 	return HK_PROBE_MISSING;
 }
-
-/*
- * Attaching to a device that cannot exist: a kernel with tcx looks for the device
- * and says so, one without it refuses the attach type.
- */
-enum hk_probe_result hk_probe_tcx(const struct hk_probe *probe, char *seen, size_t cap)
-{
-	int prog, link, err;
-
-	(void)probe;
-	if (!may_load())
-		return HK_PROBE_UNKNOWN;
-	prog = load_nothing(BPF_PROG_TYPE_SCHED_CLS);
-	if (prog < 0) {
-		snprintf(seen, cap, "no sched_cls programs");
-		return HK_PROBE_MISSING;
-	}
-	link = bpf_link_create(prog, INT_MAX, TCX_EGRESS, NULL);
-	err = errno;
-	if (link >= 0)
-		close(link);
-	close(prog);
-	if (link >= 0 || err == ENODEV)
-		return HK_PROBE_OK;
-	snprintf(seen, cap, "attaching: %s", strerror(err));
-	return HK_PROBE_MISSING;
-}

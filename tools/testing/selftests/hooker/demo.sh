@@ -10,20 +10,17 @@
 # Environment: OUTPUT (programs; also where demo.png goes, unless OUT is set), SERIES
 # (some of "tcp udp udplite"), RATE, DELAY (one way), KEEP=1 (keep the logs).
 
-# shellcheck source=lib.sh
-. "$(dirname "$0")/lib.sh"
-
+BENCH=demo
 SERIES=${SERIES:-tcp udp udplite}
 RATE=${RATE:-100mbit}
 DELAY=${DELAY:-25ms}
-OUT=${OUT:-${OUTPUT:-.}}
-HTTP_PORT=8080
 CONGCTL=cubic
+
+# shellcheck source=bench_lib.sh
+. "$(dirname "$0")/bench_lib.sh"
 
 # A row of the table: name, bytes, repetitions. The first one is a host's first contact
 # with the other, which hooker needs an additional round trip for.
-FILES=("3 KB" "510 KB" "26 MB")
-BYTES=(3072 522240 27262976)
 REPEAT=(5 5 3)
 ROWS=("3 KB, first contact" "${FILES[@]}")
 
@@ -32,125 +29,22 @@ declare -A CARRIER=([udp]=17 [udplite]=136)
 declare -A MEDIAN=() WIRE=() VERIFIED=()
 PROTOCOLS=(6 17 136)
 declare -A PROTO_NAME=([6]=TCP [17]=UDP [136]=UDP-Lite)
-FAILED=
 SEEN=
 
-# The library's words for tests are of no use to whoever runs a demo.
-die() { echo "demo: $*" >&2; exit 1; }
-skip_all() { die "$@"; }
-fail() { FAILED=1; echo "demo: $*" >&2; }
-
-need_all()
-{
-	local prog missing=
-
-	for prog in ip ss ethtool nsenter nginx curl gnuplot sha256sum awk; do
-		PATH=$PATH:/usr/sbin:/sbin command -v $prog >/dev/null || missing="$missing $prog"
-	done
-	[ -z "$missing" ] || die "not installed:$missing; 'make demo' in the top directory installs them"
-	PATH=$PATH:/usr/sbin:/sbin
-	find_program linkem >/dev/null || die "linkem is not built; run 'make' first"
-	[ "$SERIES" = tcp ] || [ -n "$HOOKER" ] || HOOKER=$(find_program hooker) ||
-		die "hooker is not built; run 'make' first"
-}
-
-make_files()
-{
-	local i
-
-	mkdir "$LIB_TMP/www"
-	for i in "${!FILES[@]}"; do
-		make_file "$LIB_TMP/www/$i" "${BYTES[$i]}"
-		SUM[$i]=$(sum_of "$LIB_TMP/www/$i")
-	done
-}
-
-write_nginx_conf()
-{
-	cat >"$LIB_TMP/nginx.conf" <<-END
-		daemon off;
-		user root;
-		worker_processes 1;
-		pid $LIB_TMP/nginx.pid;
-		events { worker_connections 512; }
-		http {
-			access_log off;
-			sendfile on;
-			tcp_nodelay on;
-			client_body_temp_path $LIB_TMP/nginx.body;
-			proxy_temp_path $LIB_TMP/nginx.proxy;
-			fastcgi_temp_path $LIB_TMP/nginx.fastcgi;
-			uwsgi_temp_path $LIB_TMP/nginx.uwsgi;
-			scgi_temp_path $LIB_TMP/nginx.scgi;
-			server {
-				listen $ADDR4_s:$HTTP_PORT;
-				root $LIB_TMP/www;
-			}
-		}
-	END
-}
-
-# After hooker: kernels before 6.12 do not let it reach listeners that are open already.
-start_nginx()
-{
-	on_bg s nginx nginx -p "$LIB_TMP" -e "$LIB_TMP/nginx.log" -c "$LIB_TMP/nginx.conf"
-	wait_port s $HTTP_PORT || die "nginx does not start: $(cat "$LIB_TMP/nginx.log")"
-}
-
-# download SERIES INDEX: prints milliseconds; the file must be right to the last bit
+# download SERIES INDEX: prints milliseconds
 download()
 {
-	local url=http://$ADDR4_s:$HTTP_PORT/$2 file=$LIB_TMP/download seconds
+	local ms
 
-	rm -f "$file"
-	seconds=$(on c curl -sS -m 60 -o "$file" -w '%{time_total}' "$url") ||
-		fail "${TITLE[$1]}: curl failed for ${FILES[$2]}"
-	[ "$(sum_of "$file" 2>/dev/null)" = "${SUM[$2]}" ] || {
-		fail "${TITLE[$1]}: ${FILES[$2]} arrived damaged"
+	ms=$(fetch "$HTTP_URL" "$2" 60) || {
+		fail "${TITLE[$1]}: ${FILES[$2]} failed or arrived damaged"
 		return
 	}
 	echo "${BYTES[$2]}" >>"$LIB_TMP/verified.$1"
-	awk "BEGIN { printf \"%.1f\n\", $seconds * 1000 }"
+	echo "${ms% *}"
 }
 
 median() { sort -n | awk '{ v[NR] = $1 } END { if (NR) print v[int((NR + 1) / 2)] }'; }
-
-# Reads the algorithm from a connection in progress: a route that was not heeded must show.
-check_congctl()
-{
-	local seen
-
-	on_bg c probe curl -sS -m 60 -o /dev/null "http://$ADDR4_s:$HTTP_PORT/2"
-	wait_for 3 has_data_connection || fail "no connection to look at"
-	seen=$(on s ss -Htin state established "sport = :$HTTP_PORT" | grep -ow $CONGCTL)
-	bg_wait probe
-	[ "$seen" = $CONGCTL ] || fail "TCP does not use $CONGCTL"
-	SEEN=" (seen with ss)"
-}
-
-has_data_connection()
-{
-	on s ss -Htin state established "sport = :$HTTP_PORT" | grep -q cwnd
-}
-
-start_hookers()
-{
-	local host
-
-	for host in s c; do
-		hooker_start $host --proto "$1" || die "hooker does not start, see above"
-	done
-}
-
-stop_hookers()
-{
-	local host
-
-	for host in c s; do
-		hooker_stop $host || fail "hooker on host $host ended with an error"
-		leak_check $host || fail "hooker left something on host $host"
-	done
-}
 
 save_wire()
 {
@@ -172,7 +66,9 @@ run_series()
 	: >"$LIB_TMP/verified.$name"
 	[ "$name" = tcp ] || start_hookers "$name"
 	start_nginx
-	[ "$name" != tcp ] || check_congctl
+	if [ "$name" = tcp ] && check_congctl $CONGCTL; then
+		SEEN=" (seen with ss)"
+	fi
 	link_reset
 	MEDIAN[$name,0]=$(download "$name" 0)
 	for i in "${!FILES[@]}"; do
@@ -182,7 +78,7 @@ run_series()
 	done
 	save_wire "$name"
 	link_is_sound || fail "${TITLE[$name]}: the emulator could not keep up, times are void"
-	bg_stop nginx || fail "nginx ended with an error"
+	stop_nginx
 	[ "$name" = tcp ] || stop_hookers
 	VERIFIED[$name]=$(awk '{ sum += $1 } END { printf "%.0f", sum }' "$LIB_TMP/verified.$name")
 	check_verified "$name"
@@ -198,11 +94,6 @@ check_verified()
 	done
 	[ "${VERIFIED[$1]}" -eq $expected ] ||
 		fail "${TITLE[$1]}: ${VERIFIED[$1]} of $expected bytes verified"
-}
-
-ratio()
-{
-	[ -n "$1" ] && [ -n "$2" ] && awk "BEGIN { printf \"%.2f\", $1 / $2 }" || echo -
 }
 
 print_times()
@@ -334,21 +225,15 @@ plot()
 print_header()
 {
 	echo "hooker demo: nginx -> curl, link $RATE, one-way delay $DELAY, queue one BDP"
-	echo "Linux $(uname -r), $(nginx -v 2>&1 | cut -d: -f2 | tr -d ' '), $(curl --version | cut -d' ' -f1,2 | head -1)"
+	bench_versions
 	echo "TCP congestion control of all series: $CONGCTL$SEEN; this machine's default: $(cat /proc/sys/net/ipv4/tcp_congestion_control)"
 	echo "TCP remembers nothing of earlier connections (tcp_no_metrics_save=1)"
 }
 
-[ "$(id -u)" -eq 0 ] || die "needs root, for network namespaces and BPF"
-declare -a SUM=()
-need_all
+bench_need
 rm -f "$OUT/demo.png"
-topo_up rate "$RATE" delay "$DELAY"
+bench_up rate "$RATE" delay "$DELAY"
 topo_congctl $CONGCTL || die "TCP congestion control $CONGCTL is not available"
-lib_setsysctl c net/ipv4/tcp_no_metrics_save 1
-lib_setsysctl s net/ipv4/tcp_no_metrics_save 1
-make_files
-write_nginx_conf
 for series in $SERIES; do
 	run_series "$series"
 done

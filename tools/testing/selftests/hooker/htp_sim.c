@@ -347,11 +347,68 @@ TEST_F(sim, tail_loss)
 	sim->link[SIM_A].drop_mask = 1ULL << sim->link[SIM_A].nr_sent;
 	flow = sim_open(sim, SIM_A, 500, 0);
 	ASSERT_NE(NULL, flow);
-	sim_run_for(sim, 19 * SIM_MSEC);
+	sim_run_for(sim, htp_recovery_pto(&sim->assoc[SIM_A]->rc));
 	EXPECT_EQ(NULL, sim_peer(sim, flow));
+	EXPECT_EQ(1, sim->assoc[SIM_A]->rc.pto_count);
+	sim_run_for(sim, 10 * SIM_MSEC);
+	ASSERT_NE(NULL, sim_peer(sim, flow));	/* the probe itself held what was lost */
+	EXPECT_EQ(500, sim_peer(sim, flow)->received);
 	ASSERT_EQ(0, sim_run(sim, 200 * SIM_MSEC));
 	EXPECT_TRUE(is_complete(sim));
 	EXPECT_EQ(1, stats_of(sim, SIM_A).ptos);
+	EXPECT_EQ(0, sim->assoc[SIM_A]->rc.pto_count);
+}
+
+/* Datagrams from one side to the other by hand, except the n-th; the little application rests */
+static void hand_over(struct sim *sim, enum sim_side from, int drop)
+{
+	__u8 pkt[HTP_MAX_DATAGRAM];
+	ssize_t len;
+
+	while ((len = htp_assoc_tx(sim->assoc[from], pkt, sizeof(pkt), sim->now)) > 0)
+		if (drop--)
+			htp_assoc_rx(sim->assoc[!from], pkt, len, sim->now);
+}
+
+static unsigned int next_event(struct sim *sim, enum sim_side side, struct htp_stream **s)
+{
+	unsigned int events = 0;
+
+	*s = htp_assoc_event(sim->assoc[side], &events);
+	return events;
+}
+
+/* ACCEPT is lost: it is repeated, or implied by the bytes that follow it */
+TEST_F(sim, lost_accept)
+{
+	struct sim *sim = &self->sim;
+	struct htp_stream *s, *peer;
+	int i;
+
+	ASSERT_EQ(0, sim_start(sim));
+	for (i = 0; i < 2; i++) {
+		s = htp_stream_open(sim->assoc[SIM_A], NULL, 0, NULL);
+		ASSERT_NE(NULL, s);
+		hand_over(sim, SIM_A, -1);
+		ASSERT_EQ(HTP_EV_OPENED, next_event(sim, SIM_B, &peer));
+		ASSERT_EQ(0, htp_stream_accept(peer, NULL));
+		hand_over(sim, SIM_B, 0);
+		EXPECT_EQ(0, next_event(sim, SIM_A, &s));
+		if (i) {
+			EXPECT_EQ(1, htp_stream_write(peer, "x", 1));
+			hand_over(sim, SIM_B, -1);
+			EXPECT_EQ(HTP_EV_ACCEPTED | HTP_EV_READABLE, next_event(sim, SIM_A, &s));
+		} else {
+			sim->now = htp_assoc_deadline(sim->assoc[SIM_B]);
+			EXPECT_EQ(0, htp_assoc_expire(sim->assoc[SIM_B], sim->now));
+			hand_over(sim, SIM_B, -1);
+			EXPECT_EQ(HTP_EV_ACCEPTED, next_event(sim, SIM_A, &s));
+		}
+		htp_stream_release(s);
+		htp_stream_release(peer);
+		sim_run_for(sim, 5 * SIM_SEC);
+	}
+	EXPECT_TRUE(is_settled(sim));
 }
 
 /* OPEN is lost, the bytes after it are not: they wait for it */
@@ -404,18 +461,23 @@ TEST_F(sim, the_link_is_filled)
 	EXPECT_LT(stats_of(sim, SIM_B).rx_datagrams, stats_of(sim, SIM_B).tx_datagrams / 4);
 }
 
-/* An association that is warm needs no slow start for the next stream */
+/* An association that is warm needs no slow start for the next stream, yet it doesn't burst */
 TEST_F(sim, second_stream_is_fast)
 {
 	struct sim *sim = &self->sim;
-	__u64 start;
+	__u64 start, sent, burst;
 
 	ASSERT_EQ(0, sim_start(sim));
 	ASSERT_NE(NULL, sim_open(sim, SIM_A, 100, 2 * MB));
 	ASSERT_EQ(0, sim_run(sim, 10 * SIM_SEC));
 	sim_run_for(sim, 60 * SIM_SEC);
 	start = sim->now;
+	sent = sim->link[SIM_B].nr_sent;
 	ASSERT_NE(NULL, sim_open(sim, SIM_A, 100, 500 * KB));
+	sim_run_for(sim, 10 * SIM_MSEC);
+	burst = htp_max(10, 2 * SIM_MSEC * stats_of(sim, SIM_B).pacing_bytes_per_sec / 1200 / SIM_SEC);
+	EXPECT_GE(sim->link[SIM_B].nr_sent - sent, burst);
+	EXPECT_LE(sim->link[SIM_B].nr_sent - sent, burst + 2);
 	ASSERT_EQ(0, sim_run(sim, 10 * SIM_SEC));
 	EXPECT_LT(sim->now - start, 70 * SIM_MSEC);
 }
@@ -872,6 +934,7 @@ TEST_F(sim, path_comes_back)
 	sim->link[SIM_B].dead = false;
 	sim_run_for(sim, 2200 * SIM_MSEC);
 	EXPECT_GT(flow->received, received);
+	EXPECT_EQ(0, sim->assoc[SIM_A]->rc.pto_count);
 	ASSERT_EQ(0, sim_run(sim, 100 * SIM_SEC));
 	EXPECT_TRUE(is_complete(sim));
 }
@@ -895,6 +958,33 @@ TEST_F(sim, suspect_of_a_peer_that_is_gone)
 	EXPECT_LT(flow->done_ns - start, 1 * SIM_SEC);
 	htp_assoc_close(sim->assoc[SIM_B], HTP_CODE_NONE);
 	sim_run_for(sim, SIM_MSEC);
+}
+
+/* No other timer runs */
+TEST_F(sim, suspect_while_idle)
+{
+	struct sim *sim = &self->sim;
+	struct sim_flow *flow;
+	__u64 start;
+
+	sim->linger = true;
+	ASSERT_EQ(0, sim_start(sim));
+	flow = sim_open(sim, SIM_A, 100, 100);
+	ASSERT_NE(NULL, flow);
+	sim_run_for(sim, 10 * SIM_SEC);
+	ASSERT_NE(NULL, sim_open(sim, SIM_B, 100, 1 * MB));
+	sim->link[SIM_A].dead = true;
+	sim->link[SIM_B].dead = true;
+	start = sim->now;
+	htp_assoc_suspect(sim->assoc[SIM_A], sim->now);
+	EXPECT_EQ(start, htp_assoc_deadline(sim->assoc[SIM_A]));	/* PING */
+	sim_run_for(sim, 1);
+	sim->assoc[SIM_A]->rc.pto_count = 10;				/* far away */
+	sim_run_for(sim, 250 * SIM_MSEC);
+	EXPECT_TRUE(htp_assoc_is_closed(sim->assoc[SIM_A]));
+	EXPECT_EQ(HTP_CODE_TIMEOUT, htp_assoc_code(sim->assoc[SIM_A]));
+	EXPECT_TRUE(flow->finished);
+	EXPECT_FALSE(flow->reset);	/* it had ended well before */
 }
 
 TEST_F(sim, suspect_of_a_peer_that_answers)
@@ -921,6 +1011,122 @@ TEST_F(sim, an_hour_of_delay)
 	ASSERT_NE(NULL, sim_open(&self->sim, SIM_A, 30 * KB, 30 * KB));
 	ASSERT_EQ(0, sim_run(&self->sim, 48 * 3600 * SIM_SEC));
 	EXPECT_TRUE(is_complete(&self->sim));
+}
+
+/* A controller that only looks on */
+struct watcher {
+	__u64	rate, limited_rate, sent, acked, lost;
+	__u8	cubic[512] __attribute__((aligned(8)));
+};
+
+static struct watcher watched;
+
+static void watch_init(void *cc, __u32 max_datagram, __u64 now_ns)
+{
+	memset(&watched, 0, sizeof(watched));
+	htp_cc_cubic.init(((struct watcher *)cc)->cubic, max_datagram, now_ns);
+}
+
+static void watch_sent(void *cc, const struct htp_cc_sent *sent)
+{
+	watched.sent += sent->bytes;
+}
+
+static void watch_ack(void *cc, const struct htp_cc_ack *ack)
+{
+	__u64 *rate = ack->app_limited ? &watched.limited_rate : &watched.rate;
+
+	*rate = htp_max(*rate, ack->rate);
+	watched.acked += ack->acked_bytes;
+	htp_cc_cubic.on_ack(((struct watcher *)cc)->cubic, ack);
+}
+
+static void watch_loss(void *cc, const struct htp_cc_loss *loss)
+{
+	watched.lost += loss->bytes;
+	htp_cc_cubic.on_loss(((struct watcher *)cc)->cubic, loss);
+}
+
+static void watch_persistent(void *cc, __u64 now_ns)
+{
+	htp_cc_cubic.on_persistent(((struct watcher *)cc)->cubic, now_ns);
+}
+
+static void watch_spurious(void *cc, __u64 now_ns)
+{
+	htp_cc_cubic.on_spurious(((struct watcher *)cc)->cubic, now_ns);
+}
+
+static __u64 watch_cwnd(const void *cc)
+{
+	return htp_cc_cubic.cwnd(((const struct watcher *)cc)->cubic);
+}
+
+static __u64 watch_pacing_rate(const void *cc, __u64 srtt_ns)
+{
+	return htp_cc_cubic.pacing_rate(((const struct watcher *)cc)->cubic, srtt_ns);
+}
+
+static const struct htp_cc_ops watcher = {
+	.name		= "watcher",
+	.size		= sizeof(struct watcher),
+	.init		= watch_init,
+	.on_sent	= watch_sent,
+	.on_ack		= watch_ack,
+	.on_loss	= watch_loss,
+	.on_persistent	= watch_persistent,
+	.on_spurious	= watch_spurious,
+	.cwnd		= watch_cwnd,
+	.pacing_rate	= watch_pacing_rate,
+};
+
+/* Rate samples see the link's rate, and never more; small transfers are known as such */
+TEST_F(sim, delivery_rate)
+{
+	const struct sim_link link = {
+		.rate = 12500 * KB, .delay_ns = 10 * SIM_MSEC, .queue = 100 * KB,
+	};
+	struct sim *sim = &self->sim;
+
+	set_links(sim, &link);
+	ASSERT_LE(htp_cc_cubic.size, sizeof(watched.cubic));
+	sim->config[SIM_A].cc = &watcher;
+	sim->overhead = 0;
+	ASSERT_EQ(0, sim_start(sim));
+	ASSERT_NE(NULL, sim_open(sim, SIM_A, 5 * KB, 0));
+	ASSERT_EQ(0, sim_run(sim, 1 * SIM_SEC));
+	EXPECT_EQ(0, watched.rate);
+	EXPECT_GT(watched.limited_rate, 0);
+	EXPECT_LT(watched.limited_rate, 500 * KB);
+	ASSERT_NE(NULL, sim_open(sim, SIM_A, 10 * MB, 0));
+	ASSERT_EQ(0, sim_run(sim, 10 * SIM_SEC));
+	EXPECT_GT(watched.rate, 12300 * KB);
+	EXPECT_LE(watched.rate, 12510 * KB);
+	EXPECT_EQ(watched.sent, watched.acked + watched.lost +
+		  stats_of(sim, SIM_A).in_flight_bytes);
+}
+
+/* A loss remembered must not make the side that only receives book all its ACKs */
+TEST_F(sim, receiving_takes_no_memory)
+{
+	struct sim *sim = &self->sim;
+	size_t bytes;
+
+	sim->link[SIM_A].drop_mask = 1 << 1;
+	sim->link[SIM_B].rate = 12500 * KB;
+	sim->config[SIM_A].window = 1 << 30;		/* so wide that nothing */
+	sim->config[SIM_B].peer_window = 1 << 30;	/* has to be sent but ACKs */
+	sim->config[SIM_A].stream_window = 1 << 30;
+	sim->config[SIM_B].peer_stream_window = 1 << 30;
+	ASSERT_EQ(0, sim_start(sim));
+	ASSERT_NE(NULL, sim_open(sim, SIM_A, 10 * KB, 30 * MB));
+	sim_run_for(sim, 400 * SIM_MSEC);
+	EXPECT_EQ(1, stats_of(sim, SIM_A).lost_packets);
+	bytes = sim->mem[SIM_A].peak;
+	ASSERT_EQ(0, sim_run(sim, 60 * SIM_SEC));
+	EXPECT_GT(stats_of(sim, SIM_A).tx_datagrams, 1000);
+	EXPECT_LE(sim->assoc[SIM_A]->rc.cap, 512);
+	EXPECT_LE(sim->mem[SIM_A].peak, bytes + (2 << 20));
 }
 
 /* Late packets are called lost, then ACKs tell otherwise: thresholds grow, the window returns */
@@ -1022,11 +1228,6 @@ static bool run_with_failure(struct __test_metadata *_metadata, enum sim_side si
 		TH_LOG("side %d, allocation %llu", side, nth);
 	}
 	reached = sim.mem[side].nr >= nth;
-	for (struct sim_flow *flow = sim.flows, *next; flow; flow = next) {
-		next = flow->next;
-		if (!flow->id)		/* could not be opened */
-			flow->reset = true;
-	}
 	finish(_metadata, &sim);
 	return reached;
 }
@@ -1068,6 +1269,122 @@ TEST(no_allocation_succeeds_any_more)
 	}
 }
 
+static __u64 pick(struct sim *sim, __u64 least, __u64 most)
+{
+	return least + sim_random(sim) % (most - least + 1);
+}
+
+static void random_world(struct sim *sim)
+{
+	__u32 window = pick(sim, 20, 3000 * KB >> pick(sim, 0, 16));
+	__u32 stream_window = pick(sim, 1, window);
+	int side;
+
+	for (side = SIM_A; side <= SIM_B; side++) {
+		struct sim_link *link = &sim->link[side];
+		struct htp_config *config = &sim->config[side];
+
+		link->rate = pick(sim, 0, 2) * pick(sim, 20 * KB, 20 * MB);
+		link->delay_ns = pick(sim, 0, 50) * SIM_MSEC;
+		link->queue = pick(sim, 0, 1) * pick(sim, 10 * KB, 100 * KB);
+		link->loss = pick(sim, 0, 3) * 0.05;
+		link->duplicate = pick(sim, 0, 1) * 0.1;
+		link->reorder = pick(sim, 0, 2) * 0.1;
+		link->reorder_ns = pick(sim, 1, 50) * SIM_MSEC;
+		config->max_datagram = pick(sim, 1200, 9000);
+		config->stream_buffer = pick(sim, 1, 1000 * KB >> pick(sim, 0, 10));
+		config->window = config->peer_window = window;
+		config->stream_window = config->peer_stream_window = stream_window;
+		config->max_streams = 100;
+	}
+	sim->tick_ns = pick(sim, 0, 1) * SIM_MSEC;
+}
+
+static struct sim_flow *random_flow(struct sim *sim)
+{
+	__u64 nr = pick(sim, 0, 20);
+	struct sim_flow *flow;
+
+	for (flow = sim->flows; flow && nr; nr--)
+		flow = flow->next;
+	return flow && flow->stream ? flow : NULL;
+}
+
+static void read_all(struct sim *sim, enum sim_side side)
+{
+	struct sim_flow *flow;
+
+	for (flow = sim->flows; flow; flow = flow->next)
+		if (flow->side == side && flow->stream)
+			sim_read(sim, flow);
+}
+
+/* Something that an application may do at any time; true if not all bytes can arrive */
+static bool random_act(struct sim *sim)
+{
+	const struct htp_config *a = &sim->config[SIM_A], *b = &sim->config[SIM_B];
+	__u64 least = htp_min(a->stream_window, htp_min(a->stream_buffer, b->stream_buffer));
+	__u64 most = htp_min(50 * least, 400 * KB);
+	enum sim_side side = pick(sim, SIM_A, SIM_B);
+	struct sim_flow *flow;
+
+	switch (pick(sim, 0, 5)) {
+	case 0:
+		sim->paused[side] = true;
+		return false;
+	case 1:
+		sim->paused[side] = false;
+		read_all(sim, side);
+		return false;
+	case 2:
+		flow = random_flow(sim);
+		if (!flow || pick(sim, 0, 3))
+			return false;
+		flow->reset = true;
+		htp_stream_release(flow->stream);
+		flow->stream = NULL;
+		sim->nr_live--;
+		return true;
+	default:
+		return !sim_open(sim, side, pick(sim, 0, most), pick(sim, 0, most));
+	}
+}
+
+TEST(random_worlds)
+{
+	unsigned int world, i;
+
+	for (world = 0; world < 150; world++) {
+		bool cut = false;
+		struct sim sim;
+
+		sim_init(&sim, seed() * 1000 + world);
+		random_world(&sim);
+		sim.audit = true;
+		ASSERT_EQ(0, sim_start(&sim));
+		sim.mem[SIM_A].fail_every = world % 3 ? 0 : pick(&sim, 2, 50);
+		for (i = 0; i < 60; i++) {
+			cut |= random_act(&sim);
+			sim_run_for(&sim, pick(&sim, 0, 200) * SIM_MSEC);
+		}
+		for (i = SIM_A; i <= SIM_B; i++) {
+			sim.paused[i] = false;
+			read_all(&sim, i);
+		}
+		EXPECT_EQ(0, sim_run(&sim, 3600 * SIM_SEC)) {
+			TH_LOG("world %u", world);
+		}
+		EXPECT_TRUE(cut || is_complete(&sim));
+		sim_run_for(&sim, 60 * SIM_SEC);
+		EXPECT_TRUE(is_settled(&sim)) {
+			TH_LOG("world %u", world);
+		}
+		EXPECT_EQ(0, sim.errors);
+		finish(_metadata, &sim);
+		ASSERT_TRUE(_metadata->exit_code != KSFT_FAIL);
+	}
+}
+
 /* Damage gets past the checksum: the parser survives; what comes out is not looked at */
 TEST(damaged_datagrams_are_delivered)
 {
@@ -1089,267 +1406,6 @@ TEST(damaged_datagrams_are_delivered)
 		EXPECT_LT(sim.mem[SIM_A].peak, 16 << 20);
 		ASSERT_EQ(0, sim_exit(&sim));
 	}
-}
-
-/* A peer that says what the test wants; packet numbers count up */
-FIXTURE(hostile)
-{
-	struct sim		sim;
-	struct htp_assoc	*a;
-	__u32			pn;
-	__u8			pkt[HTP_MAX_DATAGRAM];
-};
-
-FIXTURE_SETUP(hostile)
-{
-	sim_init(&self->sim, seed());
-	self->sim.config[SIM_A].stream_window = 10000;
-	self->sim.config[SIM_A].window = 30000;
-	self->sim.config[SIM_A].max_streams = 100;
-	ASSERT_EQ(0, sim_start(&self->sim));
-	self->a = self->sim.assoc[SIM_A];
-}
-
-FIXTURE_TEARDOWN(hostile)
-{
-	EXPECT_EQ(0, self->sim.errors);
-	EXPECT_EQ(0, sim_exit(&self->sim));
-}
-
-/* Numbers become varints in the control part; -1 ends the list */
-static int say(FIXTURE_DATA(hostile) *self, size_t payload, const long long *fields)
-{
-	struct htp_writer w = {
-		.p = self->pkt + HTP_HDR_LEN, .end = self->pkt + sizeof(self->pkt),
-	};
-	struct htp_hdr hdr = { .type = HTP_DATA, .pn = self->pn++ };
-
-	while (*fields >= 0)
-		htp_write_varint(&w, *fields++);
-	hdr.ctl_len = w.p - self->pkt - HTP_HDR_LEN;
-	htp_hdr_write(self->pkt, HTP_HDR_LEN, &hdr);
-	memset(w.p, 'x', payload);
-	self->sim.now += SIM_USEC;
-	return htp_assoc_rx(self->a, self->pkt, w.p - self->pkt + payload, self->sim.now);
-}
-
-#define SAY(payload, ...) say(self, payload, (const long long[]){ __VA_ARGS__, -1 })
-
-/* Side A is the initiator: its streams are even, the peer's odd */
-#define EXPECT_VIOLATION(payload, ...) do {					\
-	EXPECT_EQ(-EPROTO, SAY(payload, __VA_ARGS__));				\
-	EXPECT_TRUE(htp_assoc_is_closed(self->a));				\
-	EXPECT_EQ(HTP_CODE_PROTOCOL, htp_assoc_code(self->a));			\
-	EXPECT_GT(htp_assoc_tx(self->a, self->pkt, sizeof(self->pkt), 0), 0);	\
-	EXPECT_EQ(HTP_F_CLOSE, self->pkt[HTP_HDR_LEN]);				\
-	EXPECT_EQ(HTP_NEVER, htp_assoc_deadline(self->a));			\
-} while (0)
-
-TEST_F(hostile, unknown_frame)
-{
-	EXPECT_VIOLATION(0, HTP_F_PING, 0x3f);
-}
-
-TEST_F(hostile, ack_of_what_was_never_sent)
-{
-	EXPECT_VIOLATION(0, HTP_F_ACK, 0, 0, 0, 0);
-}
-
-TEST_F(hostile, stream_of_mine_that_i_never_opened)
-{
-	EXPECT_VIOLATION(1, HTP_F_STREAM, 2, 0, 1);
-}
-
-TEST_F(hostile, open_of_my_stream)
-{
-	struct htp_stream *s = htp_stream_open(self->a, NULL, 0, NULL);
-
-	ASSERT_NE(NULL, s);
-	EXPECT_VIOLATION(0, HTP_F_OPEN, 2, 0);
-	htp_stream_release(s);
-}
-
-TEST_F(hostile, accept_of_its_own_stream)
-{
-	EXPECT_EQ(0, SAY(0, HTP_F_OPEN, 1, 0));
-	EXPECT_VIOLATION(0, HTP_F_ACCEPT, 1);
-}
-
-TEST_F(hostile, stream_zero)
-{
-	EXPECT_VIOLATION(1, HTP_F_STREAM, 0, 0, 1);
-}
-
-TEST_F(hostile, stream_id_far_ahead)
-{
-	EXPECT_EQ(0, SAY(0, HTP_F_OPEN, 2 * HTP_ID_WINDOW - 1, 0));
-	EXPECT_VIOLATION(0, HTP_F_OPEN, 2 * HTP_ID_WINDOW + 1, 0);
-}
-
-TEST_F(hostile, open_with_too_much)
-{
-	__u8 *p = self->pkt + HTP_HDR_LEN;
-	struct htp_hdr hdr = { .type = HTP_DATA, .ctl_len = 4 + 257 };
-
-	htp_hdr_write(self->pkt, HTP_HDR_LEN, &hdr);
-	memcpy(p, (const __u8[]){ HTP_F_OPEN, 1, 0x41, 0x01 }, 4);
-	EXPECT_EQ(-EPROTO, htp_assoc_rx(self->a, self->pkt, HTP_HDR_LEN + 4 + 257, 1));
-}
-
-TEST_F(hostile, beyond_the_stream_window)
-{
-	EXPECT_EQ(0, SAY(1, HTP_F_STREAM, 1, 9999, 1));
-	EXPECT_VIOLATION(1, HTP_F_STREAM, 1, 10000, 1);
-}
-
-TEST_F(hostile, beyond_the_association_window)
-{
-	EXPECT_EQ(0, SAY(1, HTP_F_STREAM, 1, 9999, 1));
-	EXPECT_EQ(0, SAY(1, HTP_F_STREAM, 3, 9999, 1));
-	EXPECT_EQ(0, SAY(1, HTP_F_STREAM, 5, 9999, 1));
-	EXPECT_VIOLATION(1, HTP_F_STREAM, 7, 0, 1);
-}
-
-TEST_F(hostile, reset_beyond_the_window)
-{
-	EXPECT_VIOLATION(0, HTP_F_RESET, 1, 1, 10001);
-}
-
-TEST_F(hostile, bytes_after_the_end)
-{
-	EXPECT_EQ(0, SAY(5, HTP_F_STREAM_FIN, 1, 0, 5));
-	EXPECT_VIOLATION(1, HTP_F_STREAM, 1, 5, 1);
-}
-
-TEST_F(hostile, end_moves)
-{
-	EXPECT_EQ(0, SAY(5, HTP_F_STREAM_FIN, 1, 0, 5));
-	EXPECT_EQ(0, SAY(5, HTP_F_STREAM_FIN, 1, 0, 5));
-	EXPECT_VIOLATION(4, HTP_F_STREAM_FIN, 1, 0, 4);
-}
-
-TEST_F(hostile, end_before_bytes_that_came)
-{
-	EXPECT_EQ(0, SAY(5, HTP_F_STREAM, 1, 0, 5));
-	EXPECT_VIOLATION(0, HTP_F_RESET, 1, 1, 4);
-}
-
-TEST_F(hostile, malformed_datagrams_change_nothing)
-{
-	struct htp_hdr hdr = { .type = HTP_HELLO, .ctl_len = 1, .pn = 1000 };
-
-	EXPECT_EQ(-EBADMSG, SAY(0, -1));				/* no frame at all */
-	EXPECT_EQ(-EBADMSG, SAY(2, HTP_F_STREAM, 1, 0, 1));		/* payload too long */
-	EXPECT_EQ(-EBADMSG, SAY(0, HTP_F_STREAM, 1, 0, 1));		/* too short */
-	EXPECT_EQ(-EBADMSG, SAY(3, HTP_F_STREAM, 1, 0, 1, HTP_F_STREAM, 1, 1, 3));
-	EXPECT_EQ(-EBADMSG, SAY(0, HTP_F_MAX_DATA));			/* cut */
-	EXPECT_EQ(-EBADMSG, SAY(0, HTP_F_OPEN, 1, 5));
-	htp_hdr_write(self->pkt, HTP_HDR_LEN, &hdr);
-	self->pkt[HTP_HDR_LEN] = HTP_F_PING;
-	EXPECT_EQ(-EBADMSG, htp_assoc_rx(self->a, self->pkt, HTP_HDR_LEN + 1, 1));
-	EXPECT_EQ(-EBADMSG, htp_assoc_rx(self->a, self->pkt, 3, 1));
-	EXPECT_EQ(-EBADMSG, htp_assoc_rx(self->a, self->pkt, 0, 1));
-	EXPECT_FALSE(htp_assoc_is_closed(self->a));
-	EXPECT_EQ(9, stats_of(&self->sim, SIM_A).rx_malformed);
-	EXPECT_EQ(0, stats_of(&self->sim, SIM_A).nr_streams);
-	EXPECT_EQ(HTP_NEVER, htp_assoc_deadline(self->a));
-}
-
-TEST_F(hostile, repeated_datagram)
-{
-	EXPECT_EQ(0, SAY(0, HTP_F_OPEN, 1, 0));
-	self->pn--;
-	EXPECT_EQ(0, SAY(0, HTP_F_OPEN, 3, 0));
-	EXPECT_EQ(1, stats_of(&self->sim, SIM_A).rx_duplicates);
-	EXPECT_EQ(1, stats_of(&self->sim, SIM_A).nr_streams);
-}
-
-TEST_F(hostile, frames_of_a_stream_that_is_gone)
-{
-	unsigned int events;
-	struct htp_stream *s;
-
-	EXPECT_EQ(0, SAY(3, HTP_F_OPEN, 1, 0, HTP_F_STREAM_FIN, 1, 0, 3));
-	s = htp_assoc_event(self->a, &events);
-	ASSERT_NE(NULL, s);
-	EXPECT_EQ(HTP_EV_OPENED | HTP_EV_READABLE, events);
-	htp_stream_release(s);
-	ASSERT_GT(htp_assoc_tx(self->a, self->pkt, sizeof(self->pkt), self->sim.now), 0);
-	EXPECT_EQ(0, SAY(0, HTP_F_ACK, 0, 0, 0, 0));
-	EXPECT_EQ(0, stats_of(&self->sim, SIM_A).nr_streams);
-	EXPECT_EQ(0, SAY(3, HTP_F_OPEN, 1, 0, HTP_F_STREAM_FIN, 1, 0, 3));
-	EXPECT_EQ(0, SAY(0, HTP_F_RESET, 1, 1, 3, HTP_F_MAX_STREAM_DATA, 1, 5));
-	EXPECT_EQ(0, stats_of(&self->sim, SIM_A).nr_streams);
-	EXPECT_EQ(NULL, htp_assoc_event(self->a, &events));
-}
-
-/* Single bytes with gaps, streams without end, RESETs that are never acknowledged */
-TEST_F(hostile, memory_is_bounded)
-{
-	size_t most = 30000 + 100 * HTP_CHUNK;
-	int i, refused = 0;
-
-	for (i = 0; i < 5000; i++)
-		SAY(1, HTP_F_STREAM, 1, 9998 - 2 * i, 1);
-	EXPECT_LE(self->a->nr_ahead, self->a->max_ahead);
-	EXPECT_LT(self->sim.mem[SIM_A].bytes, most);
-	for (i = 3; i < 20000; i += 2)
-		if (SAY(1, HTP_F_STREAM, i, 100, 1) == -ENOMEM)
-			refused++;
-	EXPECT_GT(refused, 9000);
-	EXPECT_EQ(100, self->a->nr_peer);
-	EXPECT_EQ(HTP_STUBS, self->a->nr_stubs);
-	EXPECT_LT(self->sim.mem[SIM_A].bytes, most);
-	EXPECT_FALSE(htp_assoc_is_closed(self->a));
-}
-
-/* Every packet number apart from the others: the ranges kept stay few, ACKs fit */
-TEST_F(hostile, packet_numbers_with_gaps)
-{
-	int i;
-
-	for (i = 0; i < 3000; i++) {
-		self->pn++;
-		ASSERT_EQ(0, SAY(0, HTP_F_PING));
-		if (i % 100 == 99)
-			ASSERT_GT(htp_assoc_tx(self->a, self->pkt, sizeof(self->pkt), 0), 0);
-	}
-	EXPECT_EQ(HTP_RX_RANGES, self->a->acks.nr);
-	self->pn = 5;
-	EXPECT_EQ(0, SAY(0, HTP_F_OPEN, 1, 0));
-	EXPECT_EQ(0, stats_of(&self->sim, SIM_A).nr_streams);
-	EXPECT_EQ(1, stats_of(&self->sim, SIM_A).rx_duplicates);
-}
-
-/* Random bytes behind a good header */
-TEST_F(hostile, noise)
-{
-	struct sim *sim = &self->sim;
-	int i, nr_closed = 0;
-	size_t j, len;
-
-	for (i = 0; i < 100000; i++) {
-		struct htp_hdr hdr = { .type = HTP_DATA, .pn = self->pn++ };
-
-		len = sim_random(sim) % 40;
-		hdr.ctl_len = len ? sim_random(sim) % len + 1 : 0;
-		htp_hdr_write(self->pkt, HTP_HDR_LEN, &hdr);
-		for (j = 0; j < len; j++)
-			self->pkt[HTP_HDR_LEN + j] = sim_random(sim) >> (sim_random(sim) % 64);
-		htp_assoc_rx(self->a, self->pkt, HTP_HDR_LEN + len, sim->now += SIM_USEC);
-		while (htp_assoc_tx(self->a, self->pkt, sizeof(self->pkt), sim->now) > 0)
-			;
-		htp_assoc_expire(self->a, sim->now);
-		if (!htp_assoc_is_closed(self->a))
-			continue;
-		nr_closed++;
-		self->pn = 0;
-		htp_assoc_destroy(self->a);
-		self->a = htp_assoc_create(&sim->config[SIM_A], sim->now);
-		ASSERT_NE(NULL, self->a);
-		sim->assoc[SIM_A] = self->a;
-	}
-	EXPECT_GT(nr_closed, 100);
 }
 
 TEST_F(sim, calls_in_the_wrong_state)

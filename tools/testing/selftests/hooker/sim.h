@@ -90,11 +90,12 @@ struct sim_flow {
  * @nr:	      allocations so far
  * @fail_at:  this one fails (from 1); 0: none
  * @fail_from: this one and all after it; 0: none
+ * @fail_every: one in n, but which one is random; 0: none
  */
 struct sim_mem {
 	long	live;
 	size_t	bytes, peak;
-	__u64	nr, fail_at, fail_from;
+	__u64	nr, fail_at, fail_from, fail_every;
 };
 
 /**
@@ -108,8 +109,10 @@ struct sim_mem {
  * @paused:   the side's application doesn't read
  * @refuse:   the side resets streams opened by the other
  * @linger:   ends of flows are not released when they finish
+ * @audit:    look inside after each step
  * @flows:    all ends, newest first; owned
  * @nr_live:  of these, with a stream
+ * @retry_ns: an application found no memory and tries again then, 0: none did
  * @errors:   wrong bytes, timers that don't advance, unexpected return values
  * @trace:    hash of all datagrams and their times
  * @overhead: bytes that the link adds to each datagram
@@ -120,9 +123,10 @@ struct sim {
 	struct sim_link		link[2];
 	struct sim_mem		mem[2];
 	__u64			now, tick_ns;
-	bool			paused[2], refuse[2], linger;
+	bool			paused[2], refuse[2], linger, audit;
 	struct sim_flow		*flows;
 	unsigned int		nr_live, errors;
+	__u64			retry_ns;
 	__u64			trace;
 	unsigned int		overhead;
 
@@ -135,7 +139,6 @@ struct sim {
 void	sim_init(struct sim *sim, __u64 seed);
 int	sim_start(struct sim *sim);
 struct sim_flow *sim_open(struct sim *sim, enum sim_side side, __u64 up, __u64 down);
-void	sim_write_more(struct sim *sim, struct sim_flow *flow, __u64 bytes);
 int	sim_run(struct sim *sim, __u64 for_ns);		/* until all flows are done: 0; else -ETIME */
 void	sim_run_for(struct sim *sim, __u64 for_ns);
 int	sim_run_idle(struct sim *sim, __u64 for_ns);	/* until no timer and no datagram: 0; else -ETIME */
