@@ -13,6 +13,9 @@
 
 set -eu
 
+# `make check-tree O=DIR` gives O= to every make below, also to those that build in the tree
+unset MAKEFLAGS MAKEOVERRIDES O
+
 [ $# -ge 1 ] || { sed -n '4,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 repo=$(dirname "$here")

@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# usage: install-deps.sh [-n] build|test|tree|all...
+# usage: install-deps.sh [-n] build|test|bench|tree|all...
 #
-# Installs the Debian packages that building, testing, or the check in a kernel
-# tree need, if something is missing; -n only names them. Daemons among them
+# Installs the Debian packages that building, testing, the benchmark, or the check
+# in a kernel tree need, if something is missing; -n only names them. Daemons among them
 # are not started. Elsewhere it names what is missing, by Debian's names.
 
 set -eu
@@ -38,6 +38,9 @@ test_packages="
 	tcpdump:tcpdump
 	util-linux:nsenter
 	wrk:wrk
+"
+bench_packages="
+	kcptun:kcptun-client
 "
 tree_packages="
 	linux-source-6.12:/usr/src/linux-source-6.12.tar.xz
@@ -99,8 +102,9 @@ for set in "$@"; do
 	case $set in
 	build)	wanted="$wanted $build_packages" ;;
 	test)	wanted="$wanted $test_packages" ;;
+	bench)	wanted="$wanted $bench_packages" ;;
 	tree)	wanted="$wanted $tree_packages" ;;
-	all)	wanted="$wanted $build_packages $test_packages $tree_packages" ;;
+	all)	wanted="$wanted $build_packages $test_packages $bench_packages $tree_packages" ;;
 	*)	sed -n '4,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 	esac
 done

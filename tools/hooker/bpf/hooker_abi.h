@@ -175,6 +175,8 @@ struct hk_lane {
 };
 _Static_assert(sizeof(struct hk_lane) == 128, "hk_lane is ABI");
 
+#define HK_NO_WSCALE	0xff
+
 /**
  * struct hk_offer - a SYN-ACK that carried our answer to an offer, value of hk_offers
  * @key:	 the application socket to be: local is the listener's side
@@ -191,7 +193,6 @@ _Static_assert(sizeof(struct hk_lane) == 128, "hk_lane is ABI");
  * @timestamps:	 timestamps agreed on
  * @peer:	 client's option
  */
-#define HK_NO_WSCALE	0xff
 struct hk_offer {
 	struct hk_flow_key	key;
 	__u32			seq;

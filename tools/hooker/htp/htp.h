@@ -44,9 +44,10 @@ struct htp_cc_ops;
  * @keepalive_ns:	streams open and nothing received for so long: PING
  * @dead_ns:		streams open or data unacknowledged and nothing received for so long,
  *			although asked: the association ends with HTP_CODE_TIMEOUT
- * @alloc:		malloc/free pair for all memory of the association; zeroed
- *			memory is not expected from it. NULL members: libc
- * @priv:		argument of @alloc functions
+ * @alloc:		for all memory of the association; zeroed memory is not
+ *			expected from it. NULL: libc
+ * @free:		its counterpart, takes NULL
+ * @priv:		first argument of both
  */
 struct htp_config {
 	__u64				peer_id;
@@ -70,6 +71,26 @@ struct htp_config {
 
 /**
  * struct htp_stats - counters and gauges of an association
+ * @tx_datagrams:	 sent
+ * @tx_bytes:		 in them, headers of HTP included
+ * @rx_datagrams:	 taken: neither repeated nor malformed
+ * @rx_bytes:		 in them
+ * @tx_payload_bytes:	 stream bytes sent, repeated ones too
+ * @retransmitted_bytes: of them, sent again
+ * @lost_packets:	 declared lost
+ * @spurious_losses:	 of them, acknowledged later
+ * @ptos:		 probe time-outs
+ * @rx_duplicates:	 packet numbers seen before
+ * @rx_malformed:	 datagrams that could not be read
+ * @srtt_ns:		 smoothed round trip
+ * @rttvar_ns:		 its variation
+ * @min_rtt_ns:		 smallest sample
+ * @cwnd_bytes:		 congestion window
+ * @in_flight_bytes:	 sent, neither acknowledged nor lost
+ * @pacing_bytes_per_sec: pacing rate, 0 if none
+ * @congestion_events:	 reductions of the window
+ * @memory_bytes:	 allocated now, bookkeeping included
+ * @nr_streams:		 streams that exist
  */
 struct htp_stats {
 	__u64	tx_datagrams, tx_bytes, rx_datagrams, rx_bytes;

@@ -30,7 +30,7 @@
 #define TURN_BYTES	(4 << 20)	/* all flows in a loop pass: ACKs wait for it */
 #define CLOSING_NS	(20 * NSEC_PER_MSEC)
 
-static struct hk_flow_bucket *bucket(struct hk_relay *r, const struct hk_flow_key *key)
+static struct hk_flow_list *bucket(struct hk_relay *r, const struct hk_flow_key *key)
 {
 	const __u8 *p = (const __u8 *)key;
 	__u64 h = r->hash_seed;

@@ -22,7 +22,7 @@
 #define BLOCKED_RETRY_NS	(100 * NSEC_PER_MSEC)
 
 /* ids are random already */
-static struct hk_peer_bucket *bucket(struct hk_relay *r, __u64 id)
+static struct hk_peer_list *bucket(struct hk_relay *r, __u64 id)
 {
 	return &r->by_id[id % HK_BUCKETS];
 }

@@ -54,6 +54,11 @@
 #define HK_STREAM_BUFFER	(4 << 20)
 #define HK_ASSOC_WINDOW		(32 << 20)
 
+LIST_HEAD(hk_flow_list, hk_flow);
+LIST_HEAD(hk_peer_list, hk_peer);
+TAILQ_HEAD(hk_flow_queue, hk_flow);
+TAILQ_HEAD(hk_peer_queue, hk_peer);
+
 enum hk_flow_state {
 	HK_FLOW_HELD,
 	HK_FLOW_TAKING,
@@ -82,7 +87,8 @@ enum hk_flow_end {
  * @lane:	 shared with SK_MSG
  * @timer:	 HELD: none; TAKING: inject again, give up; left native: forget the verdict
  * @attempts:	 injections so far
- * @synack:	 active: the held packet, @synack_len bytes
+ * @synack:	 active: the held packet
+ * @synack_len:	 its bytes
  * @rcv_wscale:	 active: window scale that the application offered, if it did
  * @server_token: active: names the connection to the peer
  * @offer:	 passive: what the SYN-ACK said
@@ -97,6 +103,10 @@ enum hk_flow_end {
  * @finished:	 the stream has nothing more to do in either direction
  * @native:	 ended, but the NATIVE verdict is still needed
  * @queued:	 is in the relay's ready list
+ * @by_key:	 the relay's hash table
+ * @by_peer:	 its peer's flows
+ * @ready:	 flows to pump
+ * @ended:	 flows to free
  */
 struct hk_flow {
 	struct hk_relay		*relay;
@@ -129,7 +139,9 @@ struct hk_flow {
  * struct hk_port - an open carrier and its send batch
  * @carrier: owned
  * @index:   in the relay's ports; order of preference
- * @dgrams:  written, not yet sent: @head .. @nr
+ * @dgrams:  written, not yet sent: from @head to before @nr
+ * @head:    first of them
+ * @nr:	     behind the last
  * @bufs:    HK_CARRIER_BATCH x HK_DATAGRAM_BUF; owned
  * @blocked: the socket's buffer is full; waiting for EPOLLOUT
  * @more:    stopped receiving to let others on; datagrams that were taken out of the
@@ -175,6 +187,10 @@ enum hk_peer_state {
  * @answer:	 HELLO: the answer that will be used
  * @dirty:	 is in the relay's dirty list
  * @created_ns:	 when
+ * @flows:	 all of its flows that have not ended
+ * @all:	 the relay's peers
+ * @by_id:	 the relay's hash table
+ * @dirty_entry: peers to look after
  */
 struct hk_peer {
 	struct hk_relay		*relay;
@@ -194,7 +210,7 @@ struct hk_peer {
 	__u64			choose_ns, rtt_ns, created_ns;
 	struct htp_hello	answer;
 	bool			dirty;
-	LIST_HEAD(, hk_flow)	flows;
+	struct hk_flow_list	flows;
 	LIST_ENTRY(hk_peer)	all, by_id;
 	TAILQ_ENTRY(hk_peer)	dirty_entry;
 };
@@ -242,6 +258,46 @@ struct hk_blocked {
 
 /**
  * struct hk_relay - the daemon
+ * @config:	 borrowed, outlives it
+ * @dp:		 owned, as everything below
+ * @live:	 shared with the BPF programs
+ * @dp_config:	 what @dp was made with
+ * @ports:	 open carriers, in order of preference
+ * @nr_ports:	 of them
+ * @lo:		 for segments to this host's applications, marked
+ * @wire:	 for segments in their name, unmarked
+ * @route:	 rule and route for the mark
+ * @routed:	 they are in place
+ * @control:	 control socket
+ * @controlled:	 it is open
+ * @addr_events: rtnetlink, changes of addresses
+ * @timers:	 of flows and peers
+ * @epoll_fd:	 what the loop waits on
+ * @signal_fd:	 SIGTERM, SIGINT
+ * @rx_bufs:	 a batch to receive
+ * @instance:	 random for each start
+ * @now_ns:	 CLOCK_MONOTONIC, read once in a loop pass
+ * @started_ns:	 when the daemon started
+ * @drain_until_ns: end of draining; 0: not draining
+ * @flows:	 HK_MAX_FLOWS slots
+ * @free_slots:	 stack of unused ones
+ * @nr_free:	 of them
+ * @nr_flows:	 slots in use
+ * @nr_peers:	 peers in all
+ * @nr_unproven: of them, those that have said HELLO only
+ * @by_key:	 hash table of flows, by application socket
+ * @ended:	 flows to free after this pass
+ * @by_id:	 hash table of peers, by local id
+ * @peers:	 all of them
+ * @ready:	 flows to pump
+ * @dirty:	 peers to look after before the loop waits
+ * @blocked:	 carriers that did not get through lately
+ * @stats:	 by enum hk_relay_stat
+ * @hash_seed:	 of @by_key
+ * @memory_bytes: allocated by associations
+ * @pumped_bytes: moved by all flows, ever
+ *
+ * One thread.
  */
 struct hk_relay {
 	const struct hk_relay_config	*config;
@@ -257,21 +313,18 @@ struct hk_relay {
 	bool				controlled;
 	struct mnl_socket		*addr_events;
 	struct hk_timers		timers;
-	int				epoll_fd, signal_fd, rx_epoll_marker;
+	int				epoll_fd, signal_fd;
 	__u8				*rx_bufs;
 	__u8				instance[8];
 	__u64				now_ns, started_ns;
-	__u64				drain_until_ns;		/* 0: not draining */
-	bool				stop;
-	struct hk_flow			*flows;			/* HK_MAX_FLOWS slots */
+	__u64				drain_until_ns;
+	struct hk_flow			*flows;
 	__u32				*free_slots;
 	__u32				nr_free, nr_flows, nr_peers, nr_unproven;
-	LIST_HEAD(hk_flow_bucket, hk_flow) *by_key;
-	LIST_HEAD(hk_peer_bucket, hk_peer) *by_id;
-	LIST_HEAD(, hk_peer)		peers;
-	LIST_HEAD(, hk_flow)		ended;
-	TAILQ_HEAD(, hk_flow)		ready;
-	TAILQ_HEAD(, hk_peer)		dirty;
+	struct hk_flow_list		*by_key, ended;
+	struct hk_peer_list		*by_id, peers;
+	struct hk_flow_queue		ready;
+	struct hk_peer_queue		dirty;
 	struct hk_blocked		blocked[HK_MAX_BLOCKED];
 	__u64				stats[HK_NR_REL_STATS];
 	__u64				hash_seed;

@@ -34,10 +34,13 @@ struct hk_prefix {
  * @cgroup:      path of a cgroup2 directory; NULL: the root, found by itself
  * @carriers:    names in order of preference, NULL-terminated
  * @port:        host order
- * @devs:        devices that get the XDP program; nr_devs 0: all up, non-loopback
+ * @devs:        devices that get the XDP program
+ * @nr_devs:     how many; 0: all up, non-loopback
  * @no_xdp:      attach none
- * @to:          outgoing connections that are offered; nr_to 0 with nr_from_ports 0: all
- * @from_ports:  local ports, host order, whose listeners take offers; likewise
+ * @to:          outgoing connections that are offered
+ * @nr_to:       how many; 0 with @nr_from_ports 0: all connections
+ * @from_ports:  local ports, host order, whose listeners take offers
+ * @nr_from_ports: how many
  * @fast_lane:   whether there is one
  * @debug:       print libbpf's and the verifier's messages
  */

@@ -51,11 +51,19 @@ struct packet {
 
 /**
  * struct spec - what the frame is like; zero is a valid DATA datagram
- * @vlans:    802.1Q tags
- * @ip_opts:  32-bit words of IPv4 options
- * @payload:  bytes behind the HTP header
- * @coverage: UDP-Lite, as it stands in the header; -1: full length
- * @dst_id:   0: ASSOC
+ * @vlans:	  802.1Q tags
+ * @ip_opts:	  32-bit words of IPv4 options
+ * @payload:	  bytes behind the HTP header; negative: so many of it are missing
+ * @type:	  of HTP
+ * @version:	  of HTP; 0: the right one
+ * @coverage:	  UDP-Lite, as it stands in the header; 0: length, -1: 0
+ * @dst_id:	  0: ASSOC
+ * @other_port:	  destination port is not ours
+ * @wrong_source: source address is not the association's
+ * @zero_check:	  checksum field is 0
+ * @len_delta:	  added to the UDP length field, or the coverage
+ * @cut:	  bytes missing at the end of the frame
+ * @frag_off:	  IPv4 fragment field, host order
  */
 struct spec {
 	int	vlans, ip_opts;
@@ -64,8 +72,8 @@ struct spec {
 	int	coverage;
 	__u64	dst_id;
 	bool	other_port, wrong_source, zero_check;
-	int	len_delta;	/* added to the UDP length field, or the coverage */
-	int	cut;		/* bytes missing at the end of the frame */
+	int	len_delta;
+	int	cut;
 	int	frag_off;
 };
 
