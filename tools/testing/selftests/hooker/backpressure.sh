@@ -1,0 +1,185 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# A reader that stops makes the writer stop: what lies between them is bounded, nobody spins
+# meanwhile, and when the reader goes on, the writer is woken and all bytes arrive.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+PORT=5000
+MIB=$((1 << 20))
+HZ=$(getconf CLK_TCK)
+SIZE=64m
+PAUSE_MS=2300
+PAUSE_AT=$MIB			# bytes read before
+NR_MANY=12
+MANY_PAUSE_MS=3000
+NR_IDLE=400
+
+# The daemons' limits: a stream's buffer and its window, each direction of a redirection
+# socket, the window of an association. A socket buffer counts twice what it was set to.
+STREAM=$((4 * MIB))
+REDIR=$((2 * MIB))
+ASSOC=$((32 * MIB))
+
+# Chunks that are partly used, packets in flight, tables that grow, the daemon's own buffers.
+SLACK=$((4 * MIB))
+
+start_hookers()
+{
+	hooker_launch c --proto "$1"
+	hooker_launch s --proto "$1"
+	wait_line "$(bg_out hooker-c)" '^hooker: ready' || die "$(hooker_log c)"
+	wait_line "$(bg_out hooker-s)" '^hooker: ready' || die "$(hooker_log s)"
+}
+
+# counter HOST NAME
+counter() { hooker_show "$1" stats | awk -v name="$2" '$1 == name { print $2 }'; }
+
+nr_flows() { hooker_show "$1" flows -j | json_values local | wc -l; }
+has_no_flows() { [ "$(nr_flows c)" -eq 0 ] && [ "$(nr_flows s)" -eq 0 ]; }
+
+# rss HOST: bytes that its daemon uses
+rss() { awk '$1 == "VmRSS:" { print $2 * 1024 }' "/proc/$(bg_pid "hooker-$1")/status"; }
+
+# growth HOST: since it had no connection yet
+growth() { echo $(($(rss "$1") - RSS[$1])); }
+
+# cpu_ticks PID: user and system time so far
+cpu_ticks() { sed 's/.*) //' "/proc/$1/stat" | awk '{ print $12 + $13 }'; }
+
+# cpu_percent NAME SECONDS: of one CPU, of these background processes together
+cpu_percent()
+{
+	local before=0 after=0 name
+
+	for name in $1; do
+		before=$((before + $(cpu_ticks "$(bg_pid "$name")")))
+	done
+	sleep "$2"
+	for name in $1; do
+		after=$((after + $(cpu_ticks "$(bg_pid "$name")")))
+	done
+	echo $(((after - before) * 100 / HZ / $2))
+}
+
+total_sent() { hooker_show "$1" flows -j | json_sum app_to_net_bytes; }
+
+# Nothing has moved on either host for a tenth of a second.
+is_stalled()
+{
+	local before
+
+	before="$(total_sent c) $(total_sent s)"
+	sleep 0.1
+	[ "${before% *}${before#* }" != 00 ] && [ "$before" = "$(total_sent c) $(total_sent s)" ]
+}
+
+# socket_max HOST tcp_rmem|tcp_wmem: what an application's socket may hold
+socket_max() { on "$1" cat "/proc/sys/net/ipv4/$2" | awk '{ print $3 }'; }
+
+# One connection. DIRECTION is of the bytes: up (to the server) or down.
+one_reader()
+{
+	local v=$1 direction=$2 what reader=s writer=c side=server limit out
+
+	what="IPv$v, $PROTO, $direction"
+	[ "$direction" = up ] || { reader=c; writer=s; side=client; }
+	wait_for 3 has_no_flows
+	on_bg c app "$TAPP" client "--$direction" $SIZE "--$side-pause" $PAUSE_AT:$PAUSE_MS \
+		"$(addr s "$v")" $PORT
+	wait_for 3 is_stalled || note "$what: no stall"
+	tap_range "$what: memory of the daemon on host c has grown by" 0 "$(growth c)" \
+		$((STREAM + SLACK)) bytes
+	tap_range "$what: memory of the daemon on host s has grown by" 0 "$(growth s)" \
+		$((STREAM + SLACK)) bytes
+	tap_range "$what: CPU of daemons and applications while all wait" 0 \
+		"$(cpu_percent "hooker-c hooker-s app tapp-$PORT" 1)" 8 %
+	tap_check "$what: goes on, and all arrives intact" bg_wait app 20
+	wait_for 3 served_more
+	out=$(bg_out app)
+	[ "$writer" = c ] || out=$(bg_out tapp-$PORT)
+	limit=$((PAUSE_AT + 2 * STREAM + 2 * REDIR + $(socket_max $reader tcp_rmem) +
+		$(socket_max $writer tcp_wmem)))
+	tap_range "$what: the writer had to wait at" $PAUSE_AT \
+		"$(grep -o 'stall_at_bytes=[0-9]*' "$out" | tail -1 | cut -d= -f2)" $limit bytes
+	tap_range "$what: for as long as the reader" $((PAUSE_MS / 2)) \
+		"$(grep -o 'stall_max_ms=[0-9]*' "$out" | tail -1 | cut -d= -f2)" \
+		$((PAUSE_MS + 2000)) ms
+}
+
+SERVED=0
+served_more()
+{
+	[ "$(grep -c '^conn=' "$(bg_out tapp-$PORT)")" -gt $SERVED ] || return
+	SERVED=$(grep -c '^conn=' "$(bg_out tapp-$PORT)")
+}
+
+# The window of the association bounds what the receiving daemon holds for all of them.
+many_readers()
+{
+	local what="$PROTO, $NR_MANY readers stop"
+
+	wait_for 3 has_no_flows
+	on_bg c app "$TAPP" client -P $NR_MANY --up 16m --server-pause 64k:$MANY_PAUSE_MS \
+		"$ADDR4_s" $PORT
+	wait_for 3 is_stalled || note "$what: no stall"
+	tap_range "$what: memory of the sending daemon has grown by" 0 "$(growth c)" \
+		$((NR_MANY * (STREAM + MIB / 4) + SLACK)) bytes
+	tap_range "$what: memory of the receiving daemon has grown by" 0 "$(growth s)" \
+		$((ASSOC + SLACK)) bytes
+	tap_check "$what: all go on" bg_wait app 30
+}
+
+# A reader that stops must not keep others on the same association from reading.
+others_go_on()
+{
+	local what="$PROTO, one reader stops"
+
+	wait_for 3 has_no_flows
+	on_bg c app "$TAPP" client --up $SIZE --server-pause $PAUSE_AT:$PAUSE_MS "$ADDR4_s" $PORT
+	wait_for 3 is_stalled || note "$what: no stall"
+	tap_check "$what: another connection does not wait" tapp c -t 1 --up 4m --down 4m \
+		"$ADDR4_s" $PORT
+	tap_range "$what: it took" 1 "$(tapp_get total_us)" 1000000 us
+	tap_check "$what: goes on" bg_wait app 20
+}
+
+has_flows() { [ "$(nr_flows s)" -eq "$1" ]; }
+
+idle_connections()
+{
+	local what="$PROTO, $NR_IDLE idle connections"
+
+	wait_for 3 has_no_flows
+	on_bg c app "$TAPP" client -P $NR_IDLE --up 100 --client-idle 3500 "$ADDR6_s" $PORT
+	tap_check "$what: hooked" wait_for 3 has_flows $NR_IDLE
+	tap_range "$what: CPU of the daemons" 0 "$(cpu_percent "hooker-c hooker-s" 1)" 8 %
+	tap_check "$what: all of them go on" bg_wait app 20
+}
+
+declare -A RSS=()
+need_hooker
+need_tapp
+tap_plan $((2 * (4 * 6 + 3 + 3 + 3 + 4)))
+topo_up both delay 2ms
+for PROTO in udplite udp; do
+	start_hookers $PROTO
+	RSS=([c]=$(rss c) [s]=$(rss s))
+	tapp_serve s $PORT || die "no server"
+	SERVED=0
+	for family in 4 6; do
+		one_reader $family up
+		one_reader $family down
+	done
+	many_readers
+	others_go_on
+	idle_connections
+	bg_stop tapp-$PORT
+	for host in c s; do
+		tap_check "$PROTO, host $host: hooker ends in order" hooker_stop $host
+		tap_check "$PROTO, host $host: nothing stays behind" leak_check $host
+	done
+done
+tap_finish

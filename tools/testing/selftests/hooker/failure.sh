@@ -1,0 +1,294 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What fails is noticed by both applications as a reset, within a bound and never as an end of
+# file; and whatever happens to a daemon, nothing of it is in the way of what comes next.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+PORT=5000
+LINK=(both delay 5ms rate 40mbit queue 256k)	# 60 MB take 12 s
+
+# The application beside a killed daemon has its kernel's word at once. The other one's
+# daemon hears an ICMP error and asks for three PTOs; if nothing is under way, it learns from
+# its next keep-alive, 5 s later at most. A path that only swallows is given up after 20 s.
+BESIDE_MS=1000
+REMOTE_MS=3000
+IDLE_MS=7000
+DEAD_MS=23000
+DRAIN_MS=3000
+
+declare -A NUMBER=([udplite]=136 [udp]=17)
+PROTO=
+
+start_hookers()
+{
+	hooker_launch c --proto "$PROTO"
+	hooker_launch s --proto "$PROTO"
+	wait_line "$(bg_out hooker-c)" '^hooker: ready' || die "$(hooker_log c)"
+	wait_line "$(bg_out hooker-s)" '^hooker: ready' || die "$(hooker_log s)"
+	tapp_serve s $PORT -t 40 || die "no server"
+}
+
+# stop_hookers WHAT HOST...
+stop_hookers()
+{
+	local what=$1 host
+
+	shift
+	bg_stop tapp-$PORT
+	for host; do
+		tap_check "$what, host $host: hooker ends in order" hooker_stop "$host"
+	done
+	for host in c s; do
+		tap_check "$what, host $host: nothing stays behind" leak_check $host
+	done
+}
+
+# counter HOST NAME
+counter() { hooker_show "$1" stats | awk -v name="$2" '$1 == name { print $2 }'; }
+
+# start_transfer NAME OPTION...: over each family, as NAME4 and NAME6
+start_transfer()
+{
+	local name=$1 v
+
+	shift
+	for v in 4 6; do
+		on_bg c "$name$v" "$TAPP" client -t 40 "$@" "$(addr s $v)" $PORT
+	done
+}
+
+# has_flows NUMBER BYTES: so many, each with more bytes than that received from the peer
+has_flows()
+{
+	local host
+
+	for host in c s; do
+		[ "$(hooker_show $host flows -j | json_values net_to_app_bytes |
+			awk -v min="$2" '$1 >= min' | wc -l)" -eq "$1" ] || return 1
+	done
+}
+
+nr_served() { grep -c '^conn=' "$(bg_out tapp-$PORT)"; }
+served_at_least() { [ "$(nr_served)" -ge "$1" ]; }
+clients_ended() { bg_has_ended "${1}4" && bg_has_ended "${1}6"; }
+
+# elapsed_ms VARIABLE START SECONDS COMMAND...: how long after START the command succeeds
+elapsed_ms()
+{
+	local -n elapsed=$1
+	local start=$2 seconds=$3
+
+	shift 3
+	elapsed=none
+	wait_for "$seconds" "$@" || return
+	elapsed=$(($(now_ms) - start))
+}
+
+# all_were_reset NAME BEHIND: clients, and the server's connections behind so many lines
+all_were_reset()
+{
+	local name=$1 v result=0
+
+	for v in 4 6; do
+		bg_wait "$name$v"
+		[ $? -eq 3 ] || result=1
+		echo "client, IPv$v: $(grep '^result=' "$(bg_out "$name$v")")"
+	done
+	grep '^conn=' "$(bg_out tapp-$PORT)" | tail -n +$(($2 + 1))
+	[ "$(nr_served)" -eq $(($2 + 2)) ] || result=2
+	grep '^conn=' "$(bg_out tapp-$PORT)" | tail -n +$(($2 + 1)) | grep -vq ' result=reset ' &&
+		result=3
+	return $result
+}
+
+# plain_tcp_carries FAMILY
+plain_tcp_carries()
+{
+	link_reset
+	tapp c -t 2 --up 100k --down 100k "$(addr s "$1")" $PORT || return
+	[ "$(link_get both 6 payload_bytes)" -ge $((200 << 10)) ]
+}
+
+# is_hooked FAMILY
+is_hooked()
+{
+	link_reset
+	tapp c -t 2 --up 100k --down 100k "$(addr s "$1")" $PORT || return
+	[ "$(link_get both 6 with_payload)" -eq 0 ]
+}
+
+nr_rules() { ip -n "$(netns "$1")" "$2" rule | grep -c fwmark; }
+
+has_one_rule() { [ "$(nr_rules "$1" -4) $(nr_rules "$1" -6)" = "1 1" ]; }
+
+# next_connections WHAT HOST: whose daemon was killed
+next_connections()
+{
+	local what=$1 host=$2 v
+
+	for v in 4 6; do
+		tap_check "$what: next connection is plain TCP, IPv$v" plain_tcp_carries $v
+	done
+	tap_check "$what: the rule is still there" has_one_rule "$host"
+	hooker_start "$host" --proto "$PROTO" || die "host $host: no restart"
+	tap_check "$what: restarted, it uses that rule" has_one_rule "$host"
+	bg_stop tapp-$PORT
+	tapp_serve s $PORT -t 40 || die "no server"
+	for v in 4 6; do
+		tap_check "$what: restarted, it hooks again, IPv$v" is_hooked $v
+	done
+}
+
+# kill_daemon HOST: the shell would remark on it
+kill_daemon()
+{
+	hooker_signal "$1" KILL
+	bg_wait "hooker-$1"
+} 2>/dev/null
+
+# killed HOST CLIENT-BOUND SERVER-BOUND
+killed()
+{
+	local what="$PROTO, daemon on host $1 killed" start served client server
+
+	start_hookers
+	served=$(nr_served)
+	start_transfer bulk --up 60m --down 60m
+	wait_for 5 has_flows 2 500000 || note "$what: no transfer to interrupt"
+	start=$(now_ms)
+	kill_daemon "$1"
+	elapsed_ms client "$start" 20 clients_ended bulk
+	elapsed_ms server "$start" 20 served_at_least $((served + 2))
+	tap_check "$what: both applications see a reset" all_were_reset bulk "$served"
+	tap_range "$what: client's is noticed" 0 "$client" "$2" ms
+	tap_range "$what: server's is noticed" 0 "$server" "$3" ms
+	next_connections "$what" "$1"
+	stop_hookers "$what" c s
+}
+
+# Each side waits for the other's end of file, so nothing is under way that could be answered
+# with an ICMP error.
+killed_idle()
+{
+	local what="$PROTO, daemon killed while connections are idle" start served server
+
+	start_hookers
+	served=$(nr_served)
+	start_transfer idle --up 1 --client-after-eof --down 1 --server-after-eof
+	wait_for 5 has_flows 2 0 || note "$what: no connections"
+	start=$(now_ms)
+	kill_daemon c
+	elapsed_ms server "$start" 20 served_at_least $((served + 2))
+	tap_check "$what: both applications see a reset" all_were_reset idle "$served"
+	tap_range "$what: the other host's is noticed" 0 "$server" $IDLE_MS ms
+	hooker_start c --proto "$PROTO" || die "host c: no restart"
+	stop_hookers "$what" c s
+}
+
+# terminated HOST: a daemon that is asked to end lets short connections end, too
+terminated()
+{
+	local what="$PROTO, daemon on host $1 ends" other=s start served v elapsed rc
+
+	[ "$1" = c ] || other=c
+	start_hookers
+	start_transfer long --up 60m --down 60m
+	wait_for 5 has_flows 2 0 || note "$what: no long connections"
+	served=$(nr_served)
+	start_transfer short --up 500k --down 500k
+	wait_for 5 has_flows 4 0 || note "$what: no short connections"
+	hooker_signal "$1" TERM
+	start=$(now_ms)
+	for v in 4 6; do
+		tap_check "$what: a new connection is plain TCP, IPv$v" plain_tcp_carries $v
+		tap_check "$what: a short one completes, IPv$v" bg_wait short$v 10
+	done
+	served=$(nr_served)
+	bg_wait "hooker-$1"
+	rc=$?
+	elapsed=$(($(now_ms) - start))
+	tap_result $rc "$what: exit status $rc"
+	tap_range "$what: in time" $((DRAIN_MS - 500)) "$elapsed" $((DRAIN_MS + 1000)) ms
+	wait_for 3 clients_ended long && wait_for 3 served_at_least $((served + 2))
+	tap_check "$what: long ones are reset" all_were_reset long "$served"
+	stop_hookers "$what" $other
+}
+
+# refused WHAT COMMAND...: it ends by itself with one line, and nothing has changed
+refused()
+{
+	local what=$1
+
+	shift
+	tap_check "run refuses: $what" run_refuses "$@"
+}
+
+run_refuses()
+{
+	local rc lines
+
+	on c timeout 10 "$@" >"$LIB_TMP/refuse.out" 2>"$LIB_TMP/refuse.err"
+	rc=$?
+	cat "$LIB_TMP/refuse.out" "$LIB_TMP/refuse.err"
+	lines=$(wc -l <"$LIB_TMP/refuse.err")
+	[ $rc -eq 1 ] || [ $rc -eq 2 ] || return 1
+	[ "$lines" -eq 1 ] && [ ! -s "$LIB_TMP/refuse.out" ] || return 2
+	leak_check c
+}
+
+refusals()
+{
+	local run=("$HOOKER" run --name "${LIB_ID}x") cgroup
+
+	cgroup=$(cgroup c)
+	state_save c
+	refused "port taken" "${run[@]}" --cgroup "$cgroup"
+	refused "name taken" "$HOOKER" run --name "$(hooker_name c)" --cgroup "$cgroup" --port 4000
+	refused "unknown device" "${run[@]}" --cgroup "$cgroup" --port 4000 --dev nonesuch
+	refused "no such directory" "${run[@]}" --cgroup /nonesuch --port 4000
+	refused "directory is not of cgroup2" "${run[@]}" --cgroup "$LIB_TMP" --port 4000
+	refused "no cgroup2" unshare -m sh -c "umount -a -t cgroup2; exec \"\$@\"" \
+		sh "${run[@]}" --port 4000
+}
+
+# It takes long; meanwhile the host is asked for what it must refuse.
+dead_path()
+{
+	local what="$PROTO, path dead" start served client server
+
+	state_save c
+	start_hookers
+	served=$(nr_served)
+	start_transfer bulk --up 60m --down 60m
+	wait_for 5 has_flows 2 500000 || note "$what: no transfer to interrupt"
+	link_set both blackhole "${NUMBER[$PROTO]}"
+	start=$(now_ms)
+	cp "$LIB_TMP/state.c" "$LIB_TMP/state.quiet"
+	refusals
+	cp "$LIB_TMP/state.quiet" "$LIB_TMP/state.c"
+	elapsed_ms client "$start" 30 clients_ended bulk
+	elapsed_ms server "$start" 30 served_at_least $((served + 2))
+	tap_check "$what: both applications see a reset" all_were_reset bulk "$served"
+	tap_range "$what: client's is noticed" 0 "$client" $DEAD_MS ms
+	tap_range "$what: server's is noticed" 0 "$server" $DEAD_MS ms
+	link_set both blackhole none
+	tap_check "$what: and well again, next connection" is_hooked 4
+	stop_hookers "$what" c s
+}
+
+need_hooker
+need_tapp
+tap_plan $((2 * 2 * (3 + 6 + 4) + 2 + 4 + 2 * (4 + 3 + 3) + 6 + 4 + 4))
+topo_up "${LINK[@]}"
+for PROTO in udplite udp; do
+	killed c $BESIDE_MS $REMOTE_MS
+	killed s $REMOTE_MS $BESIDE_MS
+	terminated $([ $PROTO = udp ] && echo s || echo c)
+done
+PROTO=udplite
+killed_idle
+dead_path
+tap_finish

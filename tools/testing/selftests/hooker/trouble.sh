@@ -1,0 +1,156 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Whatever the link does to datagrams, the bytes of each direction arrive complete, in order
+# and unchanged; and what stops for a while goes on afterwards.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+PORT=5000
+SEED=${SEED:-20}
+LINK=(both delay 5ms rate 100mbit queue 256k)
+declare -A NUMBER=([udplite]=136 [udp]=17)
+
+# Name, settings of both directions, counter that shows that it happened, bytes each way.
+TROUBLES=(
+	"loss, reordering, duplication, corruption|loss 1% reorder 1% reorder-delay 3ms dup 1% corrupt 1%|dropped_loss|3m"
+	"5 % lost|loss 5%|dropped_loss|1m"
+	"lost in bursts|loss 2% burst 8|dropped_loss|2m"
+	"a fifth out of order|reorder 20% reorder-delay 3ms|reordered|2m"
+	"a third twice|dup 33%|duplicated|2m"
+	"5 % damaged|corrupt 5%|corrupted|1m"
+	"5 % damaged, headers too|corrupt 5% corrupt-where any|corrupted|1m"
+	"short queue|queue 16k|dropped_queue|2m"
+)
+QUIET=(loss 0% burst 0 reorder 0% dup 0% corrupt 0% corrupt-where payload queue 256k)
+
+start_hookers()
+{
+	hooker_launch c --proto "$1"
+	hooker_launch s --proto "$1"
+	wait_line "$(bg_out hooker-c)" '^hooker: ready' || die "$(hooker_log c)"
+	wait_line "$(bg_out hooker-s)" '^hooker: ready' || die "$(hooker_log s)"
+}
+
+# counter HOST NAME
+counter() { hooker_show "$1" stats | awk -v name="$2" '$1 == name { print $2 }'; }
+
+# On a good link: what follows shall test the association, not its beginning.
+meet()
+{
+	tapp c "$ADDR4_s" $PORT && tapp c "$ADDR6_s" $PORT && [ "$(counter c flows_active)" -eq 2 ]
+}
+
+# both_families SECONDS OPTION...: a transfer over IPv4 and one over IPv6 at the same time
+start_both()
+{
+	local v
+
+	for v in 4 6; do
+		on_bg c tapp$v "$TAPP" client -t 15 "$@" "$(addr s $v)" $PORT
+	done
+}
+
+# finish_both BYTES: both end well, with so many bytes verified each, and were hooked
+finish_both()
+{
+	local v rc result=0
+
+	for v in 4 6; do
+		bg_wait tapp$v 40
+		rc=$?
+		echo "IPv$v: $(grep -E '^(result|total_us|verified_bytes)=' "$(bg_out tapp$v)" |
+			tr '\n' ' ')"
+		[ $rc -eq 0 ] && grep -q "^verified_bytes=$1$" "$(bg_out tapp$v)" || result=1
+	done
+	return $result
+}
+
+# trouble SETTINGS COUNTER SIZE OPTION...: under these settings, starting over from the seed
+trouble()
+{
+	local settings=$1 counter=$2 hooked proto=${NUMBER[$PROTO]}
+
+	shift 2
+	hooked=$(counter c flows_active)
+	# shellcheck disable=SC2086
+	link_restart "$SEED" "${LINK[@]}" $settings || return 1
+	start_both --up "$1" --down "$1"
+	finish_both $((${1%m} << 20)) || return 2
+	link_stats
+	[ "$(counter c flows_active)" -eq $((hooked + 2)) ] || return 3
+	[ "$(link_get both 6 with_payload)" -eq 0 ] || return 4
+	[ "$(link_get ab "$proto" "$counter")" -gt 0 ] && [ "$(link_get ba "$proto" "$counter")" -gt 0 ]
+}
+
+all_troubles()
+{
+	local row name settings counter size
+
+	for row in "${TROUBLES[@]}"; do
+		IFS='|' read -r name settings counter size <<<"$row"
+		tap_check "$PROTO: $name" trouble "$settings" "$counter" "$size"
+		link_set both "${QUIET[@]}"
+	done
+}
+
+sent_in_midst()
+{
+	[ "$(hooker_show c flows -j | json_values net_to_app_bytes | awk '$1 > 500000' | wc -l)" -eq 2 ] &&
+		[ "$(hooker_show s flows -j | json_values net_to_app_bytes | awk '$1 > 500000' | wc -l)" -eq 2 ]
+}
+
+# interrupted WHAT COMMAND...: the command stops the transfers in their midst for seconds
+interrupted()
+{
+	start_both --up 6m --down 6m
+	wait_for 5 sent_in_midst || return 1
+	"$@"
+	finish_both $((6 << 20))
+}
+
+black_hole()
+{
+	link_set both blackhole "${NUMBER[$PROTO]}"
+	sleep 3
+	link_set both blackhole none
+}
+
+# stop_daemon HOST
+stop_daemon()
+{
+	hooker_signal "$1" STOP
+	sleep 2
+	hooker_signal "$1" CONT
+}
+
+run_carrier()
+{
+	local host
+
+	start_hookers "$PROTO"
+	tapp_serve s $PORT -t 15 || die "no server"
+	tap_check "$PROTO: the hosts meet" meet
+	all_troubles
+	tap_check "$PROTO: nothing gets through for 3 s" interrupted black_hole
+	for host in c s; do
+		tap_check "$PROTO: daemon on host $host is stopped for 2 s" \
+			interrupted stop_daemon $host
+	done
+	bg_stop tapp-$PORT
+	for host in c s; do
+		tap_check "$PROTO, host $host: hooker ends in order" hooker_stop $host
+		tap_check "$PROTO, host $host: nothing stays behind" leak_check $host
+	done
+}
+
+need_hooker
+need_tapp
+tap_plan $((2 * (1 + ${#TROUBLES[@]} + 3 + 4)))
+note "seed of the link: $SEED (SEED=N for another)"
+TOPO_SEED=$SEED topo_up "${LINK[@]}"
+for PROTO in udplite udp; do
+	run_carrier
+done
+tap_finish
