@@ -5,13 +5,14 @@
  */
 #include "private.h"
 
-struct mem_hdr {
-	_Alignas(max_align_t) size_t size;
+union mem_hdr {
+	size_t		size;
+	max_align_t	align;	/* what follows suits every type, as malloc()'s does */
 };
 
 void *htp_alloc(struct htp_assoc *a, size_t size)
 {
-	struct mem_hdr *hdr = a->config.alloc(a->config.priv, sizeof(*hdr) + size);
+	union mem_hdr *hdr = a->config.alloc(a->config.priv, sizeof(*hdr) + size);
 
 	if (!hdr)
 		return NULL;
@@ -31,11 +32,11 @@ void *htp_zalloc(struct htp_assoc *a, size_t size)
 
 void htp_free(struct htp_assoc *a, void *ptr)
 {
-	struct mem_hdr *hdr;
+	union mem_hdr *hdr;
 
 	if (!ptr)
 		return;
-	hdr = (struct mem_hdr *)ptr - 1;
+	hdr = (union mem_hdr *)ptr - 1;
 	a->memory -= hdr->size;
 	a->config.free(a->config.priv, hdr);
 }

@@ -264,6 +264,9 @@ __u64 htp_assoc_deadline(const struct htp_assoc *a)
  * @a:      association
  * @now_ns: time; nothing happens before htp_assoc_deadline()
  *
+ * Feed what has come to htp_assoc_rx() first: after a long pause the datagrams
+ * that wait prove that the peer lives, the clock alone would say it doesn't.
+ *
  * Return: 0; -ETIMEDOUT: the association has just ended, htp_assoc_code() tells
  * whether it was idle (HTP_CODE_NONE) or the peer silent (HTP_CODE_TIMEOUT).
  */

@@ -113,7 +113,7 @@ struct htp_range {
 struct htp_ranges {
 	struct htp_range	*r;
 	__u32			first, nr, cap;
-	struct htp_range	small[1];
+	struct htp_range	small;
 };
 
 void	htp_ranges_init(struct htp_ranges *set);

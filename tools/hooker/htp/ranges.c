@@ -6,19 +6,17 @@
  */
 #include "private.h"
 
-#define SMALL_CAP	(sizeof(((struct htp_ranges *)0)->small) / sizeof(struct htp_range))
-
 void htp_ranges_init(struct htp_ranges *set)
 {
-	set->r = set->small;
+	set->r = &set->small;
 	set->first = 0;
 	set->nr = 0;
-	set->cap = SMALL_CAP;
+	set->cap = 1;
 }
 
 void htp_ranges_clear(struct htp_assoc *a, struct htp_ranges *set)
 {
-	if (set->r != set->small)
+	if (set->r != &set->small)
 		htp_free(a, set->r);
 	htp_ranges_init(set);
 }
@@ -56,7 +54,7 @@ static int ranges_make_room(struct htp_assoc *a, struct htp_ranges *set)
 	if (!r)
 		return -ENOMEM;
 	memmove(r, htp_ranges_at(set, 0), set->nr * sizeof(*r));
-	if (r != set->r && set->r != set->small)
+	if (r != set->r && set->r != &set->small)
 		htp_free(a, set->r);
 	set->r = r;
 	set->first = 0;

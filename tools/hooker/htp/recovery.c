@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Sent packets and their acknowledgement: round-trip time, probe timeouts
+ * Sent packets and their ACKs: round-trip time, probe timeouts
  * (RFC 9002, sections 5 and 6.2) and delivery rate samples
  * (draft-cheng-iccrg-delivery-rate-estimation). Loss is in loss.c.
  *

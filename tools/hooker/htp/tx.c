@@ -13,7 +13,7 @@
 
 #define BURST_NS	(2 * HTP_MSEC)	/* timers of 1 ms must do */
 #define BURST_PACKETS	10
-#define SPLINTER	64		/* less of a stream's bytes is not worth a frame of its own */
+#define SPLINTER	64		/* fewer bytes are not worth a frame */
 #define RETRY_NS	(10 * HTP_MSEC)
 
 /**

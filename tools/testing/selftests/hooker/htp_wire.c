@@ -180,7 +180,9 @@ TEST(nonsense_frames)
 	const __u8 ack_gap[] = { HTP_F_ACK, 5, 0, 1, 3, 1, 0 };
 	const __u8 ack_range[] = { HTP_F_ACK, 5, 0, 1, 1, 0, 3 };
 	const __u8 ack_fits[] = { HTP_F_ACK, 5, 0, 1, 1, 0, 2 };
-	const __u8 ack_many[] = { HTP_F_ACK, 5, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0 };
+	const __u8 ack_many[] = {
+		HTP_F_ACK, 5, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0,
+	};
 	const __u8 stream_long[] = { HTP_F_STREAM, 2, 0, 6 };
 	const __u8 stream_fits[] = { HTP_F_STREAM, 2, 0, 5 };
 	const __u8 open_long[] = { HTP_F_OPEN, 2, 2, 0 };
@@ -419,7 +421,8 @@ TEST_F(ranges, receive_queue_in_pieces)
 		size_t len = htp_min(sim_random(&random) % 5000, sizeof(bytes) - start);
 
 		if (sim_random(&random) % 2)
-			start = q.contig, len = htp_min(len, sizeof(bytes) - start);
+			start = q.contig;
+		len = htp_min(len, sizeof(bytes) - start);
 		ASSERT_EQ(0, htp_recvq_insert(self->a, &q, start, bytes + start, len));
 		q.highest = htp_max(q.highest, start + len);
 		ASSERT_EQ(q.ahead.nr, self->a->nr_ahead);
@@ -559,7 +562,8 @@ TEST_F(cubic, hystart_leaves_slow_start_when_a_queue_builds_up)
 		}
 	}
 	/* 1.2 times the window per round trip: no longer in slow start */
-	EXPECT_EQ(htp_cc_cubic.cwnd(self->cc) * 12, htp_cc_cubic.pacing_rate(self->cc, 100 * HTP_MSEC));
+	EXPECT_EQ(htp_cc_cubic.cwnd(self->cc) * 12,
+		  htp_cc_cubic.pacing_rate(self->cc, 100 * HTP_MSEC));
 }
 
 static struct htp_stats stats_of(const struct htp_assoc *a)

@@ -83,7 +83,8 @@ static const __u8 *pattern(void)
 	if (bytes[0])
 		return bytes;
 	for (i = 0; i < PATTERN_LEN; i++)
-		bytes[i] = bytes[i + PATTERN_LEN] = sim_random(&random) | !i;
+		bytes[i] = sim_random(&random) | !i;
+	memcpy(bytes + PATTERN_LEN, bytes, PATTERN_LEN);
 	return bytes;
 }
 

@@ -139,9 +139,9 @@ struct sim {
 void	sim_init(struct sim *sim, __u64 seed);
 int	sim_start(struct sim *sim);
 struct sim_flow *sim_open(struct sim *sim, enum sim_side side, __u64 up, __u64 down);
-int	sim_run(struct sim *sim, __u64 for_ns);		/* until all flows are done: 0; else -ETIME */
+int	sim_run(struct sim *sim, __u64 for_ns);	/* all flows are done: 0; else -ETIME */
 void	sim_run_for(struct sim *sim, __u64 for_ns);
-int	sim_run_idle(struct sim *sim, __u64 for_ns);	/* until no timer and no datagram: 0; else -ETIME */
+int	sim_run_idle(struct sim *sim, __u64 for_ns);	/* no timer, no datagram: 0; else -ETIME */
 void	sim_read(struct sim *sim, struct sim_flow *flow);
 struct sim_flow *sim_peer(struct sim *sim, const struct sim_flow *flow);
 long	sim_exit(struct sim *sim);			/* allocations that leaked */
