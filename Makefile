@@ -37,6 +37,11 @@ demo:
 	@$(MAKE) -C $(SELFTESTS) TARGETS=hooker $(O_ARG) all
 	@cd $(SELFTESTS)/hooker && OUTPUT=$(TESTS_OUT) ./demo.sh
 
+bench-link:
+	@scripts/install-deps.sh build test bench
+	@$(MAKE) -C $(SELFTESTS) TARGETS=hooker $(O_ARG) all
+	@cd $(SELFTESTS)/hooker && OUTPUT=$(TESTS_OUT) ./bench_link.sh
+
 check:
 	@scripts/install-deps.sh build test
 	@scripts/check.sh TARGETS="$(TARGETS)" $(O_ARG)
@@ -56,11 +61,13 @@ help:
 	@echo '  install     - command, completion and man page below $$DESTDIR$$prefix,'
 	@echo '                which is /usr/local'
 	@echo '  demo        - downloads over TCP, and over UDP and UDP-Lite with hooker; root'
+	@echo '  bench-link  - the same over a lossy link, beside TCP CUBIC, TCP BBR and kcptun;'
+	@echo '                25 minutes, QUICK=1: three; root'
 	@echo '  check       - the selftests, with an exit status; root'
 	@echo '  check-tree  - the same sources inside a kernel tree, and its style checks; root'
 	@echo '  clean       - remove what was built'
 	@echo ''
-	@echo 'demo, check and check-tree install the Debian packages that are missing;'
-	@echo 'scripts/install-deps.sh -n build test tree only names them.'
+	@echo 'demo, bench-link, check and check-tree install the Debian packages that are missing;'
+	@echo 'scripts/install-deps.sh -n all only names them.'
 
-.PHONY: all install demo check check-tree clean help
+.PHONY: all install demo bench-link check check-tree clean help
