@@ -64,6 +64,20 @@ cpu_percent()
 	echo $(((after - before) * 100 / HZ / $2))
 }
 
+# served PORT BEHIND: what the server on that port said of its connections, but the first ones
+served() { grep '^conn=' "$(bg_out "tapp-$1")" | tail -n +$(($2 + 1)); }
+nr_served() { served "$1" 0 | wc -l; }
+has_served() { [ "$(nr_served "$1")" -ge "$2" ]; }
+
+# server_verified PORT BEHIND NUMBER BYTES: so many more, each with that many bytes, all right
+#
+# The client is done when its bytes are on their way; whether they arrived only the server knows.
+server_verified()
+{
+	wait_for 10 has_served "$1" $(($2 + $3)) || return
+	! served "$1" "$2" | grep -v "result=ok recv_bytes=$4 "
+}
+
 total_sent() { hooker_show "$1" flows -j | json_sum app_to_net_bytes; }
 
 # Nothing has moved on either host for a tenth of a second.
@@ -79,14 +93,18 @@ is_stalled()
 # socket_max HOST tcp_rmem|tcp_wmem: what an application's socket may hold
 socket_max() { on "$1" cat "/proc/sys/net/ipv4/$2" | awk '{ print $3 }'; }
 
+# ends_well BEHIND NUMBER BYTES: the client in the background, and the server
+ends_well() { bg_wait app 30 && server_verified $PORT "$@"; }
+
 # One connection. DIRECTION is of the bytes: up (to the server) or down.
 one_reader()
 {
-	local v=$1 direction=$2 what reader=s writer=c side=server limit out
+	local v=$1 direction=$2 what reader=s writer=c side=server limit out behind bytes=0
 
 	what="IPv$v, $PROTO, $direction"
 	[ "$direction" = up ] || { reader=c; writer=s; side=client; }
 	wait_for 3 has_no_flows
+	behind=$(nr_served $PORT)
 	on_bg c app "$TAPP" client "--$direction" $SIZE "--$side-pause" $PAUSE_AT:$PAUSE_MS \
 		"$(addr s "$v")" $PORT
 	wait_for 3 is_stalled || note "$what: no stall"
@@ -96,8 +114,8 @@ one_reader()
 		$((STREAM + SLACK)) bytes
 	tap_range "$what: CPU of daemons and applications while all wait" 0 \
 		"$(cpu_percent "hooker-c hooker-s app tapp-$PORT" 1)" 8 %
-	tap_check "$what: goes on, and all arrives intact" bg_wait app 20
-	wait_for 3 served_more
+	[ "$direction" = up ] && bytes=$((${SIZE%m} * MIB))
+	tap_check "$what: goes on, and all arrives intact" ends_well "$behind" 1 $bytes
 	out=$(bg_out app)
 	[ "$writer" = c ] || out=$(bg_out tapp-$PORT)
 	limit=$((PAUSE_AT + 2 * STREAM + 2 * REDIR + $(socket_max $reader tcp_rmem) +
@@ -109,19 +127,13 @@ one_reader()
 		$((PAUSE_MS + 2000)) ms
 }
 
-SERVED=0
-served_more()
-{
-	[ "$(grep -c '^conn=' "$(bg_out tapp-$PORT)")" -gt $SERVED ] || return
-	SERVED=$(grep -c '^conn=' "$(bg_out tapp-$PORT)")
-}
-
 # The window of the association bounds what the receiving daemon holds for all of them.
 many_readers()
 {
-	local what="$PROTO, $NR_MANY readers stop"
+	local what="$PROTO, $NR_MANY readers stop" behind
 
 	wait_for 3 has_no_flows
+	behind=$(nr_served $PORT)
 	on_bg c app "$TAPP" client -P $NR_MANY --up 16m --server-pause 64k:$MANY_PAUSE_MS \
 		"$ADDR4_s" $PORT
 	wait_for 3 is_stalled || note "$what: no stall"
@@ -129,7 +141,7 @@ many_readers()
 		$((NR_MANY * (STREAM + MIB / 4) + SLACK)) bytes
 	tap_range "$what: memory of the receiving daemon has grown by" 0 "$(growth s)" \
 		$((ASSOC + SLACK)) bytes
-	tap_check "$what: all go on" bg_wait app 30
+	tap_check "$what: all go on" ends_well "$behind" $NR_MANY $((16 * MIB))
 }
 
 # A reader that stops must not keep others on the same association from reading.
@@ -150,13 +162,14 @@ has_flows() { [ "$(nr_flows s)" -eq "$1" ]; }
 
 idle_connections()
 {
-	local what="$PROTO, $NR_IDLE idle connections"
+	local what="$PROTO, $NR_IDLE idle connections" behind
 
 	wait_for 3 has_no_flows
+	behind=$(nr_served $PORT)
 	on_bg c app "$TAPP" client -P $NR_IDLE --up 100 --client-idle 3500 "$ADDR6_s" $PORT
 	tap_check "$what: hooked" wait_for 3 has_flows $NR_IDLE
 	tap_range "$what: CPU of the daemons" 0 "$(cpu_percent "hooker-c hooker-s" 1)" 8 %
-	tap_check "$what: all of them go on" bg_wait app 20
+	tap_check "$what: all of them go on" ends_well "$behind" $NR_IDLE 100
 }
 
 declare -A RSS=()
@@ -168,7 +181,6 @@ for PROTO in udplite udp; do
 	start_hookers $PROTO
 	RSS=([c]=$(rss c) [s]=$(rss s))
 	tapp_serve s $PORT || die "no server"
-	SERVED=0
 	for family in 4 6; do
 		one_reader $family up
 		one_reader $family down

@@ -180,12 +180,12 @@ reuse_port()
 # say of the old connection; then it is the repeated one, after a second, that is answered.
 reuse()
 {
-	on c sysctl -qw net.ipv4.ip_local_port_range="40000 40000"
+	lib_setsysctl c net/ipv4/ip_local_port_range "40000 40000"
 	tap_check "IPv$FAMILY, $WAY: the same port at once after a reset" \
 		reuse_port "ok|reset" --client-end rst
 	tap_check "IPv$FAMILY, $WAY: the same port at once after the server's FIN" \
 		reuse_port ok --client-after-eof
-	on c sysctl -qw net.ipv4.ip_local_port_range="32768 60999"
+	lib_setsysctl c net/ipv4/ip_local_port_range "32768 60999"
 }
 
 # run_way NAME ARGUMENT...

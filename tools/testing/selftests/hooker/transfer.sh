@@ -80,12 +80,38 @@ connect_times()
 		"$(tapp_get connect_us)" $((PLAIN_US[$v] + SLACK_US)) us
 }
 
+# served PORT BEHIND: what the server on that port said of its connections, but the first ones
+served() { grep '^conn=' "$(bg_out "tapp-$1")" | tail -n +$(($2 + 1)); }
+nr_served() { served "$1" 0 | wc -l; }
+has_served() { [ "$(nr_served "$1")" -ge "$2" ]; }
+
+# server_verified PORT BEHIND NUMBER BYTES: so many more, each with that many bytes, all right
+#
+# The client is done when its bytes are on their way; whether they arrived only the server knows.
+server_verified()
+{
+	wait_for 10 has_served "$1" $(($2 + $3)) || return
+	! served "$1" "$2" | grep -v "result=ok recv_bytes=$4 "
+}
+
+bytes_of()
+{
+	case $1 in
+	*k) echo $((${1%k} << 10)) ;;
+	*m) echo $((${1%m} << 20)) ;;
+	*) echo "$1" ;;
+	esac
+}
+
 # transfer CLIENT-HOST ADDRESS SIZE PORT: each direction, then both
 transfer()
 {
-	tapp "$1" --up "$3" "$2" "$4" || return
-	tapp "$1" --down "$3" "$2" "$4" || return
-	tapp "$1" --up "$3" --down "$3" "$2" "$4"
+	local behind
+
+	behind=$(nr_served "$4")
+	tapp "$1" --down "$3" "$2" "$4" && server_verified "$4" "$behind" 1 0 || return
+	tapp "$1" --up "$3" "$2" "$4" && tapp "$1" --up "$3" --down "$3" "$2" "$4" || return
+	server_verified "$4" $((behind + 1)) 2 "$(bytes_of "$3")"
 }
 
 # wire_is_clean PROTOCOL-NUMBER CONNECTIONS BYTES: what link_reset was called before
@@ -134,14 +160,21 @@ swapped_roles()
 		wire_is_clean "${NUMBER[$proto]}" 3 $((4 * (510 << 10)))
 }
 
+run_many()
+{
+	local behind
+
+	behind=$(nr_served $PORT)
+	tapp c -P 200 --up 20k --down 20k "$1" $PORT && server_verified $PORT "$behind" 200 20480
+}
+
 many_at_once()
 {
 	local proto=$1 v=$2 before
 
 	before=$(counter c flows_active)
 	link_reset
-	tap_check "IPv$v, $proto: 200 connections at once" \
-		tapp c -P 200 --up 20k --down 20k "$(addr s "$v")" $PORT
+	tap_check "IPv$v, $proto: 200 connections at once" run_many "$(addr s "$v")"
 	tap_check "IPv$v, $proto: all of them hooked" \
 		test $(($(counter c flows_active) - before)) -eq 200 -a \
 		"$(link_get both 6 with_payload)" -eq 0
