@@ -183,6 +183,47 @@ static __always_inline bool syn_has_offer(struct bpf_sock_ops *ctx, struct hk_op
 	       opt->ver_flags >> 4 == HK_OPT_VERSION && (opt->protos & hk_config.protos);
 }
 
+static __always_inline __u64 mix(__u64 h, __u64 v)
+{
+	h = (h ^ v) * 0x9e3779b97f4a7c15ULL;
+	return h ^ h >> 32;
+}
+
+/*
+ * The server's token: a keyed hash of the addresses. Not a MAC: an OPEN must also
+ * arrive in an association with the instance that made the offer, from its address.
+ */
+static __always_inline __u32 token_of(const struct hk_flow_key *key)
+{
+	__u64 h = mix(hk_config.secret, (__u64)key->laddr[0] << 32 | key->laddr[1]);
+
+	h = mix(h, (__u64)key->laddr[2] << 32 | key->laddr[3]);
+	h = mix(h, (__u64)key->raddr[0] << 32 | key->raddr[1]);
+	h = mix(h, (__u64)key->raddr[2] << 32 | key->raddr[3]);
+	return mix(h, (__u32)key->lport << 16 | key->rport);
+}
+
+/*
+ * A SYN-ACK that is sent again has no SYN with it (tcp_rtx_synack()), unless the
+ * listener saves them. What its first copy answered stands in hk_offers.
+ */
+static __always_inline struct hk_offer *find_offer(struct bpf_sock_ops *ctx, __u32 *token)
+{
+	struct hk_flow_key key;
+
+	key_of(ctx, &key);
+	*token = token_of(&key);
+	return bpf_map_lookup_elem(&hk_offers, token);
+}
+
+static __always_inline bool has_offer(struct bpf_sock_ops *ctx)
+{
+	struct hk_option peer;
+	__u32 token;
+
+	return syn_has_offer(ctx, &peer) || find_offer(ctx, &token);
+}
+
 static __always_inline bool is_synack(struct bpf_sock_ops *ctx)
 {
 	return (ctx->skb_tcp_flags & (TCPHDR_SYN | TCPHDR_ACK)) == (TCPHDR_SYN | TCPHDR_ACK);
@@ -197,15 +238,13 @@ static __always_inline int reserve(struct bpf_sock_ops *ctx)
 
 static __always_inline int on_hdr_opt_len(struct bpf_sock_ops *ctx)
 {
-	struct hk_option peer;
-
 	if (!(ctx->skb_tcp_flags & TCPHDR_SYN))
 		return 1;
 	if (!is_synack(ctx))
 		return reserve(ctx);
 	/* with a SYN cookie there is no place to remember the offer */
-	if (ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE || !syn_has_offer(ctx, &peer) ||
-	    !is_listener_ours(ctx))
+	if (ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE || !is_listener_ours(ctx) ||
+	    !has_offer(ctx))
 		return 1;
 	if (!relay_takes_new()) {
 		hk_count(HK_STAT_OFFERS_STALE);
@@ -245,28 +284,6 @@ static __always_inline int write_syn(struct bpf_sock_ops *ctx)
 	if (!bpf_store_hdr_opt(ctx, &opt, sizeof(opt), 0))
 		hk_count(HK_STAT_OFFERS_SENT);
 	return 1;
-}
-
-static __always_inline __u64 mix(__u64 h, __u64 v)
-{
-	h = (h ^ v) * 0x9e3779b97f4a7c15ULL;
-	return h ^ h >> 32;
-}
-
-/*
- * The server's token: a keyed hash, so a SYN-ACK that is sent again carries the
- * same one without anything kept per SYN. Not a MAC: an OPEN must also arrive in
- * an association with the instance that made the offer.
- */
-static __always_inline __u32 token_of(const struct hk_flow_key *key, __u32 isn)
-{
-	__u64 h = mix(hk_config.secret, isn);
-
-	h = mix(h, (__u64)key->laddr[0] << 32 | key->laddr[1]);
-	h = mix(h, (__u64)key->laddr[2] << 32 | key->laddr[3]);
-	h = mix(h, (__u64)key->raddr[0] << 32 | key->raddr[1]);
-	h = mix(h, (__u64)key->raddr[2] << 32 | key->raddr[3]);
-	return mix(h, (__u32)key->lport << 16 | key->rport);
 }
 
 /* Options of the SYN (BPF_LOAD_HDR_OPT_TCP_SYN) or of the SYN-ACK being written (0) */
@@ -321,23 +338,49 @@ static __always_inline bool fill_offer(struct bpf_sock_ops *ctx, struct hk_offer
 	return true;
 }
 
-static __always_inline int write_synack(struct bpf_sock_ops *ctx)
+static __always_inline int answer(struct bpf_sock_ops *ctx, __u8 protos, __u32 token)
 {
 	struct hk_option opt = {};
-	struct hk_offer offer;
-	__u32 token;
 
-	__builtin_memset(&offer, 0, sizeof(offer));
-	if (!syn_has_offer(ctx, &offer.peer) || !is_listener_ours(ctx) || !fill_offer(ctx, &offer))
-		return 1;
-	key_of(ctx, &offer.key);
-	token = token_of(&offer.key, offer.seq);
-	if (bpf_map_update_elem(&hk_offers, &token, &offer, BPF_ANY))
-		return 1;		/* fails open: no answer, plain TCP */
-	option_init(&opt, offer.peer.protos & hk_config.protos, token);
+	option_init(&opt, protos & hk_config.protos, token);
 	if (!bpf_store_hdr_opt(ctx, &opt, sizeof(opt), 0))
 		hk_count(HK_STAT_OFFERS_ANSWERED);
 	return 1;
+}
+
+/* The same answer once more, if it is the same connection that was offered then */
+static __always_inline int answer_again(struct bpf_sock_ops *ctx)
+{
+	void *end = ctx->skb_data_end;
+	struct tcphdr *th = ctx->skb_data;
+	struct hk_offer *offer;
+	__u32 token;
+
+	if ((void *)(th + 1) > end)
+		return 1;
+	offer = find_offer(ctx, &token);
+	if (!offer || offer->seq != bpf_ntohl(th->seq))
+		return 1;
+	return answer(ctx, offer->peer.protos, token);
+}
+
+static __always_inline int write_synack(struct bpf_sock_ops *ctx)
+{
+	struct hk_offer offer;
+	__u32 token;
+
+	if (!is_listener_ours(ctx))
+		return 1;
+	__builtin_memset(&offer, 0, sizeof(offer));
+	if (!syn_has_offer(ctx, &offer.peer))
+		return answer_again(ctx);
+	if (!fill_offer(ctx, &offer))
+		return 1;
+	key_of(ctx, &offer.key);
+	token = token_of(&offer.key);
+	if (bpf_map_update_elem(&hk_offers, &token, &offer, BPF_ANY))
+		return 1;		/* fails open: no answer, plain TCP */
+	return answer(ctx, offer.peer.protos, token);
 }
 
 static __always_inline int on_write_hdr_opt(struct bpf_sock_ops *ctx)

@@ -15,7 +15,7 @@ declare -A NUMBER=([udplite]=136 [udp]=17)
 
 # Name, settings of both directions, counter that shows that it happened, bytes each way.
 TROUBLES=(
-	"loss, reordering, duplication, corruption|loss 1% reorder 1% reorder-delay 3ms dup 1% corrupt 1%|dropped_loss|3m"
+	"lost, late, twice, damaged|loss 1% reorder 1% reorder-delay 3ms dup 1% corrupt 1%|dropped_loss|3m"
 	"5 % lost|loss 5%|dropped_loss|1m"
 	"lost in bursts|loss 2% burst 8|dropped_loss|2m"
 	"a fifth out of order|reorder 20% reorder-delay 3ms|reordered|2m"
@@ -97,7 +97,8 @@ trouble()
 	link_stats
 	[ "$(counter c flows_active)" -eq $((hooked + 2)) ] || return 3
 	[ "$(link_get both 6 with_payload)" -eq 0 ] || return 4
-	[ "$(link_get ab "$proto" "$counter")" -gt 0 ] && [ "$(link_get ba "$proto" "$counter")" -gt 0 ]
+	[ "$(link_get ab "$proto" "$counter")" -gt 0 ] || return 5
+	[ "$(link_get ba "$proto" "$counter")" -gt 0 ]
 }
 
 all_troubles()
@@ -111,17 +112,38 @@ all_troubles()
 	done
 }
 
-sent_in_midst()
+# lost_handshake DIRECTION: the first SYN or SYN-ACK is lost, the next one offers again
+lost_handshake()
 {
-	[ "$(hooker_show c flows -j | json_values net_to_app_bytes | awk '$1 > 500000' | wc -l)" -eq 2 ] &&
-		[ "$(hooker_show s flows -j | json_values net_to_app_bytes | awk '$1 > 500000' | wc -l)" -eq 2 ]
+	local hooked
+
+	hooked=$(counter c flows_active)
+	link_reset
+	link_set "$1" blackhole 6
+	start_both --up 100k --down 100k
+	wait_for 2 is_swallowed "$1" 2
+	link_set both blackhole none
+	finish_both $((100 << 10)) || return
+	[ "$(counter c flows_active)" -eq $((hooked + 2)) ]
+}
+
+is_swallowed() { [ "$(link_get "$1" 6 dropped_blackhole)" -ge "$2" ]; }
+
+is_in_midst()
+{
+	local host
+
+	for host in c s; do
+		[ "$(hooker_show $host flows -j | json_values net_to_app_bytes |
+			awk '$1 > 500000' | wc -l)" -eq 2 ] || return 1
+	done
 }
 
 # interrupted WHAT COMMAND...: the command stops the transfers in their midst for seconds
 interrupted()
 {
 	start_both --up 6m --down 6m
-	wait_for 5 sent_in_midst || return 1
+	wait_for 5 is_in_midst || return 1
 	"$@"
 	finish_both $((6 << 20))
 }
@@ -148,6 +170,8 @@ run_carrier()
 	start_hookers "$PROTO"
 	tapp_serve s $PORT -t 15 || die "no server"
 	tap_check "$PROTO: the hosts meet" meet
+	tap_check "$PROTO: SYN lost" lost_handshake ab
+	tap_check "$PROTO: SYN-ACK lost" lost_handshake ba
 	all_troubles
 	tap_check "$PROTO: nothing gets through for 3 s" interrupted black_hole
 	for host in c s; do
@@ -163,7 +187,7 @@ run_carrier()
 
 need_hooker
 need_tapp
-tap_plan $((2 * (1 + ${#TROUBLES[@]} + 3 + 4)))
+tap_plan $((2 * (1 + 2 + ${#TROUBLES[@]} + 3 + 4)))
 note "seed of the link: $SEED (SEED=N for another)"
 TOPO_SEED=$SEED topo_up "${LINK[@]}"
 for PROTO in udplite udp; do
