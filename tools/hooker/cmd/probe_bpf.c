@@ -122,8 +122,8 @@ static bool call_is_refused(enum bpf_prog_type type, int function)
 		{ .code = BPF_JMP | BPF_CALL, .imm = function },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
-	char log[LOG_SIZE] = "";
 	LIBBPF_OPTS(bpf_prog_load_opts, opts);
+	char log[LOG_SIZE] = "";
 	int fd;
 
 	opts.log_buf = log;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "cmd.h"
 #include "../carrier/carrier.h"
+#include "../htp/cc.h"
 #include "../relay/relay.h"
 
 #define MAX_CARRIERS	(sizeof(((struct hk_relay_config *)0)->carriers) / sizeof(char *) - 1)
@@ -112,6 +113,14 @@ static int set_fast_lane(const struct hk_cmd_env *env, void *ctx, const char *va
 	return hk_cmd_usage(env, "--fast-lane %s: not auto, always or never", value);
 }
 
+static int set_cc(const struct hk_cmd_env *env, void *ctx, const char *value)
+{
+	if (!htp_cc_by_name(value))
+		return hk_cmd_usage(env, "--cc %s: not bbr or cubic", *value ? value : "\"\"");
+	((struct hk_relay_config *)ctx)->cc = value;
+	return HK_EXIT_OK;
+}
+
 static bool same_prefix(const struct hk_prefix *a, const struct hk_prefix *b)
 {
 	return !memcmp(a->addr, b->addr, sizeof(a->addr)) && a->len == b->len && a->port == b->port;
@@ -166,6 +175,8 @@ const struct hk_cmd_option hk_run_options[] = {
 	{ "no-xdp", 0, NULL, false, set_no_xdp, "attach no XDP program" },
 	{ "fast-lane", 0, "WHEN", false, set_fast_lane,
 	  "auto, always or never (default: auto, unless it would spoil FIONREAD)" },
+	{ "cc", 0, "NAME", false, set_cc,
+	  "congestion control, bbr or cubic (default: bbr)" },
 	{ "to", 0, "PREFIX[:PORT]", true, add_to,
 	  "outgoing connections to offer (without --to and --from-port: all)" },
 	{ "from-port", 0, "PORT", true, add_from_port,

@@ -2,15 +2,19 @@
 /*
  * Packets received: telling new ones from repeated ones, and acknowledging.
  *
- * An ACK is due at once when packets are missing or fill a gap, with every
- * second packet at low rates, with fewer at high ones, and after 5 ms at the
- * latest. Ranges are left out of ACKs once the peer has acknowledged an ACK
- * that told them.
+ * An ACK is due at once when packets are missing or fill a gap, and again two
+ * packets later, which is when the sender may call the missing ones lost; else
+ * with every second packet at low rates, about sixteen times per round trip at
+ * high ones, and after 5 ms at the latest. Ranges are left out of ACKs once the
+ * peer has acknowledged an ACK that told them.
  */
 #include "private.h"
 
 #define ACK_EVERY_MIN	2
-#define ACK_EVERY_MAX	10
+#define ACK_EVERY_MAX	64
+#define ACKS_PER_RTT	16
+#define ACK_GAP_NS	(1 * HTP_MSEC)	/* shorter ones gain nothing: timers aren't finer */
+#define ACK_AFTER_GAP	2
 
 void htp_acks_init(struct htp_acks *acks)
 {
@@ -139,24 +143,38 @@ void htp_acks_record(struct htp_assoc *a, __u64 pn, bool eliciting)
 		acks->deadline = a->now + acks_delay(a);
 }
 
+static __u32 acks_enough(const struct htp_acks *acks)
+{
+	return acks->soon ? htp_min(acks->every, ACK_AFTER_GAP) : acks->every;
+}
+
 bool htp_acks_is_due(const struct htp_assoc *a)
 {
 	const struct htp_acks *acks = &a->acks;
 
 	if (!acks->pending)
 		return false;
-	return acks->now || acks->pending >= acks->every || acks->deadline <= a->now;
+	return acks->now || acks->pending >= acks_enough(acks) || acks->deadline <= a->now;
 }
 
-/* Many packets within an eighth of the round trip: fewer ACKs do. A timer that ran: more */
+/*
+ * As many packets as come within a sixteenth of the round trip. Gaps say nothing
+ * about the rate; a timer that ran does: packets are rare.
+ */
 static void acks_adapt(struct htp_assoc *a)
 {
+	__u64 goal = htp_max(a->rc.srtt / ACKS_PER_RTT, ACK_GAP_NS);
 	struct htp_acks *acks = &a->acks;
+	__u64 gap = a->now - acks->last_ns;
 
-	if (acks->now || acks->deadline <= a->now)
-		acks->every = ACK_EVERY_MIN;
-	else if (acks->pending >= acks->every && a->now - acks->last_ns < a->rc.srtt / 8)
-		acks->every = htp_min(acks->every + 2, ACK_EVERY_MAX);
+	if (acks->now || acks->soon)
+		return;
+	if (acks->pending < acks->every)
+		acks->every = htp_max(acks->pending, ACK_EVERY_MIN);
+	else if (gap < goal)
+		acks->every = htp_min(acks->every + htp_max(acks->every / 4, 2), ACK_EVERY_MAX);
+	else if (gap > 2 * goal)
+		acks->every = htp_max(acks->every / 2, ACK_EVERY_MIN);
 }
 
 /* The newest ranges first, down to what the peer knows anyway */
@@ -185,6 +203,7 @@ bool htp_acks_write(struct htp_assoc *a, struct htp_writer *w)
 		return false;
 	acks_adapt(a);
 	acks->pending = 0;
+	acks->soon = acks->now;
 	acks->now = false;
 	acks->deadline = HTP_NEVER;
 	acks->last_ns = a->now;

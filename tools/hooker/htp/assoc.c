@@ -40,7 +40,7 @@ static void config_fill(struct htp_config *config)
 		config->free = libc_free;
 	}
 	if (!config->cc)
-		config->cc = &htp_cc_cubic;
+		config->cc = &htp_cc_bbr;
 	if (!config->initial_rtt_ns)
 		config->initial_rtt_ns = HTP_INITIAL_RTT_NS;
 	config->max_datagram = htp_min(config->max_datagram, HTP_MAX_DATAGRAM);
@@ -85,6 +85,7 @@ struct htp_assoc *htp_assoc_create(const struct htp_config *config, __u64 now_ns
 	assoc_init_lists(a);
 	htp_acks_init(&a->acks);
 	htp_recovery_init(a);
+	htp_repair_init(a);
 	a->max_ahead = AHEAD_MIN + filled.window / 512;
 	a->next_id = filled.initiator ? 2 : 1;
 	a->tx_limit = filled.peer_window;
@@ -118,6 +119,7 @@ void htp_assoc_destroy(struct htp_assoc *a)
 		htp_stream_destroy(htp_entry(a->streams.next, struct htp_stream, all));
 	htp_chunk_drop_cache(a);
 	htp_sent_clear(a);
+	htp_repair_clear(a);
 	htp_free(a, a->buckets);
 	htp_free(a, a->cc);
 	a->config.free(a->config.priv, a);
@@ -156,6 +158,7 @@ void htp_assoc_end(struct htp_assoc *a, enum htp_code code, bool tell_peer)
 	}
 	htp_chunk_drop_cache(a);
 	htp_sent_clear(a);
+	htp_repair_clear(a);
 }
 
 /**

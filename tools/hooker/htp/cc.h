@@ -103,6 +103,9 @@ struct htp_cc_ops {
 	__u64		(*pacing_rate)(const void *cc, __u64 srtt_ns);
 };
 
+extern const struct htp_cc_ops htp_cc_bbr;
 extern const struct htp_cc_ops htp_cc_cubic;
+
+const struct htp_cc_ops *htp_cc_by_name(const char *name);
 
 #endif /* HTP_CC_H */

@@ -75,6 +75,18 @@ static void reset_read(struct htp_reader *ctl, struct htp_rx_frame *frame)
 	frame->offset = htp_read_varint(ctl);
 }
 
+static void repair_read(struct htp_reader *ctl, struct htp_reader *payload,
+			struct htp_rx_frame *frame)
+{
+	frame->repair.id = htp_read_be(ctl, 1);
+	frame->repair.nr = htp_read_be(ctl, 1);
+	frame->repair.ctl_len = htp_read_be(ctl, 2);
+	frame->repair.len = htp_read_be(ctl, 2);
+	frame->repair.hash = htp_read_be(ctl, 4);
+	frame->len = htp_read_be(ctl, 2);
+	frame->data = htp_read_bytes(payload, frame->len);
+}
+
 /**
  * htp_frame_read() - read the next frame
  * @ctl:     the control part, not at its end
@@ -113,6 +125,11 @@ int htp_frame_read(struct htp_reader *ctl, struct htp_reader *payload,
 		break;
 	case HTP_F_CLOSE:
 		frame->code = code_read(ctl);
+		break;
+	case HTP_F_REPAIR:
+		repair_read(ctl, payload, frame);
+		if (frame->len > HTP_MAX_DATAGRAM || !frame->repair.id)
+			return -EBADMSG;
 		break;
 	case HTP_F_STREAM:
 	case HTP_F_STREAM_FIN:

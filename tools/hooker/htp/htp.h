@@ -32,7 +32,7 @@ struct htp_cc_ops;
  * @initiator:		this side sent HELLO; its streams are even, the peer's odd
  *			(initiator 2, 4, ...; responder 1, 3, ...; 0 is no stream)
  * @max_datagram:	largest datagram to write, proven by the handshake
- * @cc:			congestion controller; NULL is htp_cc_cubic
+ * @cc:			congestion controller; NULL is htp_cc_bbr
  * @initial_rtt_ns:	round trip of the handshake; 0: unknown, 333 ms is used
  * @stream_window:	receive window of each stream, bytes
  * @window:		receive window of all streams together, bytes
@@ -77,6 +77,8 @@ struct htp_config {
  * @rx_bytes:		 in them
  * @tx_payload_bytes:	 stream bytes sent, repeated ones too
  * @retransmitted_bytes: of them, sent again
+ * @repair_bytes:	 of datagrams with parity that were sent
+ * @rx_repaired:	 datagrams rebuilt from parity
  * @lost_packets:	 declared lost
  * @spurious_losses:	 of them, acknowledged later
  * @ptos:		 probe time-outs
@@ -94,14 +96,15 @@ struct htp_config {
  */
 struct htp_stats {
 	__u64	tx_datagrams, tx_bytes, rx_datagrams, rx_bytes;
-	__u64	tx_payload_bytes;	/* stream bytes, repeated ones too */
+	__u64	tx_payload_bytes;
 	__u64	retransmitted_bytes;
+	__u64	repair_bytes, rx_repaired;
 	__u64	lost_packets, spurious_losses, ptos;
 	__u64	rx_duplicates, rx_malformed;
 	__u64	srtt_ns, rttvar_ns, min_rtt_ns;
 	__u64	cwnd_bytes, in_flight_bytes, pacing_bytes_per_sec;
 	__u64	congestion_events;
-	__u64	memory_bytes;		/* allocated now, bookkeeping included */
+	__u64	memory_bytes;
 	__u32	nr_streams;
 };
 
@@ -110,9 +113,9 @@ enum htp_event {
 	HTP_EV_OPENED	= 1 << 0,	/* the peer opened it: accept it or reset it */
 	HTP_EV_ACCEPTED	= 1 << 1,	/* the peer accepted ours */
 	HTP_EV_READABLE	= 1 << 2,	/* bytes, or the end, can be read */
-	HTP_EV_WRITABLE	= 1 << 3,	/* a full send buffer has room again (a quarter at least) */
+	HTP_EV_WRITABLE	= 1 << 3,	/* a full send buffer has a quarter free again */
 	HTP_EV_RESET	= 1 << 4,	/* the peer reset it, or the association ended: see htp_stream_code() */
-	HTP_EV_FINISHED	= 1 << 5,	/* all we sent, FIN included, is acknowledged, and the peer's FIN was read */
+	HTP_EV_FINISHED	= 1 << 5,	/* our FIN is acknowledged, the peer's was read */
 };
 
 struct htp_assoc *htp_assoc_create(const struct htp_config *config, __u64 now_ns);

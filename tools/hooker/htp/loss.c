@@ -146,6 +146,7 @@ void htp_loss_detect(struct htp_assoc *a)
 	find_lost(a, &sum);
 	if (!sum.nr)
 		return;
+	htp_repair_observe(a, 0, sum.nr);
 	loss.bytes = sum.bytes;
 	loss.in_flight = rc->in_flight;
 	loss.largest_pn = sum.last_pn;

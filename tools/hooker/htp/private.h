@@ -142,6 +142,17 @@ struct htp_ack {
 	__u32			nr;
 };
 
+#define HTP_REPAIR_HDR_LEN	13
+#define HTP_REPAIR_SLOTS	4	/* groups under way at the receiver */
+#define HTP_REPAIR_GROUP_MAX	255
+
+/* REPAIR frame, its bytes apart: see wire.h */
+struct htp_repair_frame {
+	__u8	id, nr;
+	__u16	ctl_len, len;
+	__u32	hash;
+};
+
 /**
  * struct htp_rx_frame - a received frame; which members count depends on its type
  * @type:   enum htp_frame
@@ -151,12 +162,15 @@ struct htp_ack {
  * @code:   of RESET, CLOSE
  * @data:   OPEN: its data; STREAM: the bytes
  * @ack:    ACK
+ * @repair: REPAIR
  */
 struct htp_rx_frame {
 	__u8		type;
 	__u64		stream, offset, len, code;
 	const __u8	*data;
 	struct htp_ack	ack;
+
+	struct htp_repair_frame	repair;
 };
 
 int	htp_frame_read(struct htp_reader *ctl, struct htp_reader *payload,
@@ -176,6 +190,7 @@ void	htp_frame_write_stream(struct htp_writer *w, __u64 stream, __u64 offset, __
  * @pending:   ack-eliciting packets received since the last ACK was written
  * @every:     that many make an ACK due
  * @now:       it is due, whatever their number
+ * @soon:      the last one told of a gap: the next is due after two packets
  * @deadline:  it is due then, HTP_NEVER: not waiting
  * @last_ns:   when the last ACK was written
  * @floor:     the peer knows all about ranges that end below
@@ -187,7 +202,7 @@ struct htp_acks {
 	__u64			too_old;
 	__u64			largest, largest_ns;
 	__u32			pending, every;
-	bool			now;
+	bool			now, soon;
 	__u64			deadline, last_ns;
 	__u64			floor, hold_pn;
 };
@@ -332,6 +347,57 @@ __u64	htp_recovery_pto(const struct htp_recovery *rc);
 /* loss.c */
 void	htp_loss_detect(struct htp_assoc *a);
 void	htp_loss_on_spurious(struct htp_assoc *a, const struct htp_sent *sent, __u64 pn);
+
+/**
+ * struct htp_group - XOR of packets that one parity covers
+ * @data:     of control and payload part, HTP_MAX_DATAGRAM bytes; NULL: never used
+ * @id:       number of the group
+ * @nr:	      packets in it
+ * @expected: packets the group has; 0: its parity didn't come
+ * @ctl_len:  XOR of the lengths of the control parts
+ * @len:      XOR of the lengths of both parts
+ * @most:     greatest length of both parts
+ * @hash:     XOR of the hashes
+ */
+struct htp_group {
+	__u8	*data;
+	__u8	id, nr, expected;
+	__u16	ctl_len, len, most;
+	__u32	hash;
+};
+
+/**
+ * struct htp_repair - parity
+ * @tx:	    group that is being sent, if it has packets
+ * @rx:	    groups that are being received
+ * @ready:  the one that a parity has just come for
+ * @share:  packets lost among the last ones, in 2^-20
+ * @credit: what parity may cost
+ * @busy:   bytes sent since the application paused
+ * @due_ns: the group ends early then; HTP_NEVER: there is none
+ */
+struct htp_repair {
+	struct htp_group	tx, rx[HTP_REPAIR_SLOTS], *ready;
+	__u32			share, credit;
+	__u64			busy, due_ns;
+};
+
+/* repair.c */
+void	htp_repair_init(struct htp_assoc *a);
+void	htp_repair_clear(struct htp_assoc *a);
+void	htp_repair_observe(struct htp_assoc *a, __u32 acked, __u32 lost);
+void	htp_repair_on_pause(struct htp_assoc *a);
+__u8	htp_repair_group(struct htp_assoc *a);
+void	htp_repair_on_sent(struct htp_assoc *a, __u8 group, const __u8 *pkt, size_t len,
+			   __u16 ctl_len);
+__u64	htp_repair_deadline(const struct htp_assoc *a);
+bool	htp_repair_is_due(const struct htp_assoc *a, bool more);
+void	htp_repair_write(struct htp_assoc *a, struct htp_writer *w);
+void	htp_repair_end(struct htp_assoc *a);
+void	htp_repair_on_packet(struct htp_assoc *a, __u8 group, const __u8 *p, size_t len,
+			     __u16 ctl_len);
+void	htp_repair_on_frame(struct htp_assoc *a, const struct htp_rx_frame *frame);
+const struct htp_group *htp_repair_take(struct htp_assoc *a, __u8 group);
 
 /**
  * struct htp_sendq - bytes of a stream on their way to the peer
@@ -485,6 +551,7 @@ void	htp_assoc_end(struct htp_assoc *a, enum htp_code code, bool tell_peer);
  * @stats:	     counters; gauges are filled in when asked for
  * @acks:	     packets received
  * @rc:		     packets sent
+ * @repair:	     parity of them
  * @buckets:	     streams by id, @nr_buckets lists (a power of two)
  * @nr_buckets:	     size of that
  * @nr_streams:	     streams there
@@ -534,6 +601,7 @@ struct htp_assoc {
 	struct htp_stats	stats;
 	struct htp_acks		acks;
 	struct htp_recovery	rc;
+	struct htp_repair	repair;
 
 	struct htp_stream	**buckets;
 	__u32			nr_buckets, nr_streams, nr_peer, nr_stubs;

@@ -224,6 +224,7 @@ int htp_recovery_on_ack(struct htp_assoc *a, const struct htp_ack *ack)
 	if (!sum.nr)
 		return 0;
 
+	htp_repair_observe(a, sum.nr, 0);
 	rc->pto_count = 0;
 	rc->probes = 0;
 	if (sum.newest_pn == ack->largest) {

@@ -12,15 +12,18 @@
 /**
  * struct rx_packet - a datagram taken apart
  * @pn:	       full packet number
+ * @group:     group of the parity that covers it, 0: none
  * @ctl:       control part
  * @payload:   payload part
  * @eliciting: it asks for an ACK
  * @closes:    it holds CLOSE
+ * @repairs:   it holds REPAIR
  */
 struct rx_packet {
 	__u64			pn;
+	__u8			group;
 	struct htp_reader	ctl, payload;
-	bool			eliciting, closes;
+	bool			eliciting, closes, repairs;
 };
 
 static int packet_read_hdr(const struct htp_assoc *a, const __u8 *pkt, size_t len,
@@ -35,6 +38,7 @@ static int packet_read_hdr(const struct htp_assoc *a, const __u8 *pkt, size_t le
 		return -EBADMSG;
 	memset(p, 0, sizeof(*p));
 	p->pn = htp_acks_expand(&a->acks, hdr.pn);
+	p->group = hdr.flags;
 	p->ctl.p = pkt + HTP_HDR_LEN;
 	p->ctl.end = p->ctl.p + hdr.ctl_len;
 	p->payload.p = p->ctl.end;
@@ -55,6 +59,7 @@ static int packet_check_frames(struct rx_packet *p)
 
 		if (err)
 			return err;
+		p->repairs |= frame.type == HTP_F_REPAIR;
 		if (frame.type == HTP_F_CLOSE)
 			p->closes = true;
 		else if (frame.type != HTP_F_PADDING && frame.type != HTP_F_ACK)
@@ -76,6 +81,9 @@ static int frame_apply(struct htp_assoc *a, const struct htp_rx_frame *frame)
 		return 0;
 	case HTP_F_ACK:
 		return htp_recovery_on_ack(a, &frame->ack);
+	case HTP_F_REPAIR:
+		htp_repair_on_frame(a, frame);
+		return 0;
 	case HTP_F_MAX_DATA:
 		on_max_data(a, frame->offset);
 		return 0;
@@ -117,6 +125,27 @@ static int rx_closed(struct htp_assoc *a, struct rx_packet *p)
 	return 0;
 }
 
+/*
+ * A datagram that didn't come, rebuilt: used as if it had, but not acknowledged.
+ * The sender repeats what it held anyway, so nothing depends on its fate.
+ */
+static void rx_repaired(struct htp_assoc *a, __u8 group)
+{
+	const struct htp_group *g = htp_repair_take(a, group);
+	struct rx_packet p = { 0 };
+
+	if (!g)
+		return;
+	p.ctl.p = g->data;
+	p.ctl.end = g->data + g->ctl_len;
+	p.payload.p = p.ctl.end;
+	p.payload.end = g->data + g->len;
+	if (packet_check_frames(&p) || p.repairs)
+		return;
+	a->stats.rx_repaired++;
+	packet_apply(a, &p);
+}
+
 static int rx_malformed(struct htp_assoc *a, int err)
 {
 	a->stats.rx_malformed++;
@@ -139,6 +168,7 @@ static int rx_malformed(struct htp_assoc *a, int err)
 int htp_assoc_rx(struct htp_assoc *a, const void *pkt, size_t len, __u64 now_ns)
 {
 	struct rx_packet p;
+	__u16 ctl_len;
 	int err;
 
 	htp_assoc_set_now(a, now_ns);
@@ -160,10 +190,17 @@ int htp_assoc_rx(struct htp_assoc *a, const void *pkt, size_t len, __u64 now_ns)
 	a->last_rx_ns = a->now;
 	a->asked_ns = HTP_NEVER;
 	a->suspect_ns = HTP_NEVER;
+	ctl_len = p.payload.p - p.ctl.p;
 	err = packet_apply(a, &p);
 	if (err == -EPROTO)
 		return rx_malformed(a, err);
-	if (!err && !a->closed)
-		htp_acks_record(a, p.pn, p.eliciting);
-	return err;
+	if (err || a->closed)
+		return err;
+	htp_acks_record(a, p.pn, p.eliciting);
+	if (p.group)
+		htp_repair_on_packet(a, p.group, (const __u8 *)pkt + HTP_HDR_LEN,
+				     len - HTP_HDR_LEN, ctl_len);
+	if (p.group || p.repairs)
+		rx_repaired(a, p.group);
+	return 0;
 }

@@ -25,6 +25,7 @@
  * @owner:	of each frame with bytes, its stream
  * @ack_largest: newest packet acknowledged in it, HTP_NEVER: no ACK
  * @is_full:	stop looking for more
+ * @group:	of the parity that will cover it; 0: none
  */
 struct tx_packet {
 	struct htp_writer	w;
@@ -33,6 +34,7 @@ struct tx_packet {
 	const struct htp_stream	*owner[HTP_PACKET_FRAMES];
 	__u64			ack_largest;
 	bool			is_full;
+	__u8			group;
 };
 
 static bool assoc_is_blocked(const struct htp_assoc *a)
@@ -95,6 +97,18 @@ static bool is_window_full(const struct htp_assoc *a)
 	return a->rc.in_flight + a->config.max_datagram > htp_assoc_cwnd(a);
 }
 
+/* Parity keeps to window and pacing as all does */
+static __u64 repair_deadline(const struct htp_assoc *a)
+{
+	__u64 due = htp_repair_deadline(a);
+
+	if (htp_repair_is_due(a, false))
+		due = a->now;
+	if (due != HTP_NEVER && is_paced(a))
+		due = htp_max(due, pacing_deadline(a));
+	return due;
+}
+
 /* When htp_assoc_tx() would write something; HTP_NEVER: only other events can change that */
 __u64 htp_tx_deadline(const struct htp_assoc *a)
 {
@@ -110,6 +124,8 @@ __u64 htp_tx_deadline(const struct htp_assoc *a)
 		else if (!is_window_full(a))
 			deadline = a->now;
 	}
+	if (!is_window_full(a) && !htp_tx_is_pending(a))
+		deadline = htp_min(deadline, repair_deadline(a));
 	if (deadline != HTP_NEVER && a->retry_ns != HTP_NEVER)
 		deadline = htp_max(deadline, a->retry_ns);
 	return deadline;
@@ -321,12 +337,15 @@ static void packet_begin(struct tx_packet *p, __u8 *pkt, size_t cap)
 	p->nr_frames = 0;
 	p->ack_largest = HTP_NEVER;
 	p->is_full = false;
+	p->group = 0;
 }
 
 /* Copy the bytes behind the control part and put the header before it; the length */
 static size_t packet_end(struct htp_assoc *a, struct tx_packet *p, __u8 *pkt)
 {
-	struct htp_hdr hdr = { .type = HTP_DATA, .dst_id = a->config.peer_id };
+	struct htp_hdr hdr = {
+		.type = HTP_DATA, .flags = p->group, .dst_id = a->config.peer_id,
+	};
 	__u8 *to = p->w.p;
 	__u16 i;
 
@@ -359,14 +378,36 @@ static void mark_app_limited(struct htp_assoc *a)
 	if (is_window_full(a) || is_paced(a))
 		return;
 	a->rc.app_limited = htp_max(a->rc.delivered + a->rc.in_flight, 1);
+	htp_repair_on_pause(a);
 }
 
-static size_t write_packet(struct htp_assoc *a, __u8 *pkt, size_t cap, bool only_ack)
+static size_t write_repair(struct htp_assoc *a, __u8 *pkt, size_t cap)
 {
+	const struct htp_group *g = &a->repair.tx;
 	struct tx_packet p;
 	size_t len;
 
 	packet_begin(&p, pkt, cap);
+	htp_repair_write(a, &p.w);
+	packet_record(a, &p, HTP_F_REPAIR, NULL, 0, 0);
+	len = packet_end(a, &p, pkt);
+	memcpy(pkt + len, g->data, g->most);
+	len += g->most;
+	a->stats.tx_bytes += g->most;
+	a->stats.repair_bytes += len;
+	htp_repair_end(a);
+	pace(a, len);
+	htp_recovery_on_sent(a, len, p.nr_frames, p.ack_largest);
+	return len;
+}
+
+static size_t write_packet(struct htp_assoc *a, __u8 *pkt, size_t cap, bool only_ack)
+{
+	__u8 group = only_ack ? 0 : htp_repair_group(a);
+	struct tx_packet p;
+	size_t len;
+
+	packet_begin(&p, pkt, group ? cap - HTP_REPAIR_HDR_LEN : cap);
 	put_ack(a, &p);
 	if (!only_ack) {
 		put_assoc(a, &p);
@@ -378,8 +419,11 @@ static size_t write_packet(struct htp_assoc *a, __u8 *pkt, size_t cap, bool only
 	}
 	if (p.w.p == p.start)
 		return 0;
+	if (p.nr_frames)
+		p.group = group;
 	len = packet_end(a, &p, pkt);
 	if (p.nr_frames) {
+		htp_repair_on_sent(a, group, pkt, len, p.w.p - p.start);
 		pace(a, len);
 		if (a->rc.probes)
 			a->rc.probes--;
@@ -430,7 +474,7 @@ static bool make_room(struct htp_assoc *a, bool only_ack)
  */
 ssize_t htp_assoc_tx(struct htp_assoc *a, void *pkt, size_t cap, __u64 now_ns)
 {
-	bool only_ack;
+	bool only_ack, pending;
 
 	htp_assoc_set_now(a, now_ns);
 	if (cap < HTP_MIN_DATAGRAM)
@@ -442,7 +486,10 @@ ssize_t htp_assoc_tx(struct htp_assoc *a, void *pkt, size_t cap, __u64 now_ns)
 		return 0;
 
 	htp_stream_drop_reserved(a);
-	if (!htp_tx_is_pending(a)) {
+	pending = htp_tx_is_pending(a);
+	if (htp_repair_is_due(a, pending) && !is_window_full(a) && !is_paced(a))
+		return make_room(a, false) ? write_repair(a, pkt, cap) : 0;
+	if (!pending) {
 		mark_app_limited(a);
 		only_ack = true;
 	} else {

@@ -57,15 +57,16 @@ enum htp_type {
 enum htp_frame {
 	HTP_F_PADDING		= 0x00,	/* one byte, ignored */
 	HTP_F_PING		= 0x01,	/* ack-eliciting, empty */
-	HTP_F_ACK		= 0x02,	/* largest, delay_us, nr_ranges, first_range, nr_ranges x (gap, range): RFC 9000, 19.3 */
+	HTP_F_ACK		= 0x02,	/* RFC 9000, 19.3, without ECN; delay in us */
 	HTP_F_MAX_DATA		= 0x03,	/* maximum: bytes of all streams together */
 	HTP_F_MAX_STREAM_DATA	= 0x04,	/* stream, maximum offset */
 	HTP_F_RESET		= 0x05,	/* stream, code, final size: RFC 9000, 19.4 */
 	HTP_F_OPEN		= 0x06,	/* stream, length, opaque bytes for the peer's relay */
 	HTP_F_ACCEPT		= 0x07,	/* stream */
 	HTP_F_CLOSE		= 0x08,	/* code: the whole association ends now */
-	HTP_F_BLOCKED		= 0x09,	/* stream (0 for the association: never a stream id), limit met: sender would send more */
-	HTP_F_STREAM		= 0x10,	/* stream, offset, length; the bytes are in the payload part */
+	HTP_F_BLOCKED		= 0x09,	/* stream (0: the association), limit met */
+	HTP_F_REPAIR		= 0x0a,	/* parity of a group of datagrams, see repair.c */
+	HTP_F_STREAM		= 0x10,	/* stream, offset, length; bytes in the payload */
 	HTP_F_STREAM_FIN	= 0x11,	/* the same, and the stream ends at offset + length */
 };
 
@@ -73,7 +74,7 @@ enum htp_frame {
 enum htp_code {
 	HTP_CODE_NONE		= 0,	/* CLOSE: orderly end */
 	HTP_CODE_APP_RESET	= 1,	/* the application's TCP socket was reset */
-	HTP_CODE_REFUSED	= 2,	/* OPEN names no connection here, or it couldn't be taken over */
+	HTP_CODE_REFUSED	= 2,	/* OPEN names no connection that can be had */
 	HTP_CODE_TIMEOUT	= 3,	/* peer silent for too long */
 	HTP_CODE_PROTOCOL	= 4,	/* peer broke the protocol */
 	HTP_CODE_NOMEM		= 5,	/* a limit or an allocation failed here */
@@ -83,7 +84,7 @@ enum htp_code {
 /**
  * struct htp_hdr - the fixed header of each datagram, host byte order
  * @type:    enum htp_type
- * @flags:   0 in this version; ignored by receivers
+ * @flags:   DATA: group whose parity covers this datagram, 0: none; else 0
  * @ctl_len: bytes of the control part that follows the header
  * @pn:      low 32 bits of the packet number
  * @dst_id:  destination id

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "../htp/cc.h"
 #include "log.h"
 #include "private.h"
 
@@ -195,6 +196,7 @@ static struct htp_assoc *create_assoc(struct hk_peer *peer, const struct htp_hel
 		.peer_id = hello->src_id,
 		.initiator = peer->initiator,
 		.max_datagram = max_datagram,
+		.cc = peer->relay->config->cc ? htp_cc_by_name(peer->relay->config->cc) : NULL,
 		.initial_rtt_ns = peer->rtt_ns,
 		.stream_window = HK_STREAM_WINDOW,
 		.window = HK_ASSOC_WINDOW,

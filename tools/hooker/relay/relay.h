@@ -42,6 +42,7 @@ struct hk_prefix {
  * @from_ports:  local ports, host order, whose listeners take offers
  * @nr_from_ports: how many
  * @fast_lane:   whether there is one
+ * @cc:          congestion controller, one that htp_cc_by_name() knows; NULL: HTP's default
  * @debug:       print libbpf's and the verifier's messages
  */
 struct hk_relay_config {
@@ -57,6 +58,7 @@ struct hk_relay_config {
 	__u16			from_ports[HK_MAX_RULES];
 	unsigned int		nr_from_ports;
 	enum hk_fast_lane	fast_lane;
+	const char		*cc;
 	bool			debug;
 };
 

@@ -72,8 +72,8 @@ static int make_hosts(int *ns_a, int *ns_b)
 	if (netns_enter_new())
 		return -1;
 	*ns_a = netns_open();
-	if (netns_run("ip link add va index 10 type veth "
-		      "peer name vb index 11 netns /proc/%d/fd/%d", getpid(), *ns_b))
+	if (netns_run("ip link add va index 10 type veth peer name vb index 11 netns /proc/%d/fd/%d",
+		      getpid(), *ns_b))
 		return -1;
 	if (netns_run("ip link set va up"))
 		return -1;

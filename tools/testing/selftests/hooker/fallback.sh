@@ -28,8 +28,8 @@ start_hooker() { hooker_start "$@" || die "hooker does not start on host $1"; }
 
 start_hookers()
 {
-	hooker_launch c "$@"
-	hooker_launch s "$@"
+	hooker_launch c
+	hooker_launch s
 	wait_line "$(bg_out hooker-c)" '^hooker: ready' || die "$(hooker_log c)"
 	wait_line "$(bg_out hooker-s)" '^hooker: ready' || die "$(hooker_log s)"
 }
@@ -205,8 +205,10 @@ hung_client()
 		link_reset
 		tap_check "IPv$v, client's daemon hangs: transfer" \
 			tapp c -t 5 --up 100k --down 100k "$(addr s $v)" $PORT
-		tap_range "IPv$v, client's daemon hangs: in time" 1 "$(tapp_get total_us)" 2000000 us
-		tap_check "IPv$v, client's daemon hangs: TCP carried it" wait_for 1 carried_by 6 $((200 << 10))
+		tap_range "IPv$v, client's daemon hangs: in time" 1 "$(tapp_get total_us)" \
+			2000000 us
+		tap_check "IPv$v, client's daemon hangs: TCP carried it" \
+			wait_for 1 carried_by 6 $((200 << 10))
 	done
 	tapp c -n 9 "$(addr s 4)" $PORT
 	tap_range "client's daemon hangs: later connect()" $RTT_US "$(tapp_get connect_us)" \
@@ -347,7 +349,7 @@ socket_options()
 	stop_hookers "socket options" c s
 }
 
-# older_listener_works FAMILY: the transfer works; hooked if the kernel lets the daemon reach such listeners
+# older_listener_works FAMILY: a transfer; hooked if the kernel gives access to such listeners
 older_listener_works()
 {
 	if [ "$(counter s old_listeners_served)" -gt 0 ]; then

@@ -178,9 +178,35 @@ static bool is_dropped(struct sim *sim, struct sim_link *link)
 {
 	__u64 nr = link->nr_sent++;
 
-	if (link->dead || chance(sim, link->loss))
+	if (link->dead || (!link->late_loss && chance(sim, link->loss)))
 		return true;
 	return nr < 64 && (link->drop_mask >> nr & 1);
+}
+
+/* When @bytes offered now have left the link's queue; HTP_NEVER: lost */
+__u64 sim_link_pass(struct sim *sim, struct sim_link *link, __u64 bytes, __u64 now_ns)
+{
+	__u64 wait = link->busy_ns > now_ns ? link->busy_ns - now_ns : 0;
+
+	link->wire_bytes += bytes;
+	if (is_dropped(sim, link)) {
+		link->nr_lost++;
+		return HTP_NEVER;
+	}
+	if (link->rate) {
+		if (link->queue && (double)wait * link->rate / SIM_SEC + bytes > link->queue) {
+			link->nr_lost++;
+			link->nr_overflow++;
+			return HTP_NEVER;
+		}
+		link->busy_ns = now_ns + wait + bytes * SIM_SEC / link->rate;
+		now_ns = link->busy_ns;
+	}
+	if (link->late_loss && chance(sim, link->loss)) {
+		link->nr_lost++;
+		return HTP_NEVER;
+	}
+	return now_ns;
 }
 
 static void trace(struct sim *sim, enum sim_side from, const __u8 *pkt, size_t len)
@@ -195,23 +221,12 @@ static void trace(struct sim *sim, enum sim_side from, const __u8 *pkt, size_t l
 static void transmit(struct sim *sim, enum sim_side from, const __u8 *pkt, size_t len)
 {
 	struct sim_link *link = &sim->link[from];
-	__u64 wire = len + sim->overhead, at = sim->now;
+	__u64 at;
 
 	trace(sim, from, pkt, len);
-	if (is_dropped(sim, link)) {
-		link->nr_lost++;
+	at = sim_link_pass(sim, link->via ? link->via : link, len + sim->overhead, sim->now);
+	if (at == HTP_NEVER)
 		return;
-	}
-	if (link->rate) {
-		__u64 wait = link->busy_ns > sim->now ? link->busy_ns - sim->now : 0;
-
-		if (link->queue && (double)wait * link->rate / SIM_SEC + wire > link->queue) {
-			link->nr_lost++;
-			return;
-		}
-		at = sim->now + wait + wire * SIM_SEC / link->rate;
-		link->busy_ns = at;
-	}
 	deliver(sim, from, pkt, len, at + link->delay_ns);
 	if (chance(sim, link->duplicate))
 		deliver(sim, from, pkt, len, at + link->delay_ns);
@@ -541,7 +556,7 @@ static void kick(struct sim *sim)
 		audit(sim);
 }
 
-static bool step(struct sim *sim, __u64 end_ns)
+__u64 sim_next(const struct sim *sim)
 {
 	__u64 next = deadline_of(sim, SIM_A);
 
@@ -551,10 +566,13 @@ static bool step(struct sim *sim, __u64 end_ns)
 		next = sim->heap[0]->at_ns;
 	if (sim->retry_ns && sim->retry_ns < next)
 		next = sim->retry_ns;
-	if (next == HTP_NEVER || next > end_ns)
-		return false;
-	if (next > sim->now)
-		sim->now = next;
+	return next;
+}
+
+void sim_step(struct sim *sim, __u64 now_ns)
+{
+	if (now_ns > sim->now)
+		sim->now = now_ns;
 	while (sim->nr_heap && sim->heap[0]->at_ns <= sim->now) {
 		struct sim_packet *packet = heap_pop(sim);
 
@@ -563,6 +581,15 @@ static bool step(struct sim *sim, __u64 end_ns)
 	}
 	retry_writes(sim);
 	kick(sim);
+}
+
+static bool step(struct sim *sim, __u64 end_ns)
+{
+	__u64 next = sim_next(sim);
+
+	if (next == HTP_NEVER || next > end_ns)
+		return false;
+	sim_step(sim, next);
 	return true;
 }
 

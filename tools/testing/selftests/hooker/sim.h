@@ -39,6 +39,8 @@ enum sim_side {
  * @deliver_bad:   or delivered
  * @drop_mask:	   bit n: the n-th datagram (from 0) is lost
  * @dead:	   all are
+ * @late_loss:	   @loss strikes behind the queue: what is lost has used the rate, too
+ * @via:	   link of somebody else whose rate, queue and loss count instead of these
  */
 struct sim_link {
 	__u64	rate;
@@ -49,14 +51,20 @@ struct sim_link {
 	bool	deliver_bad;
 	__u64	drop_mask;
 	bool	dead;
+	bool	late_loss;
+	struct sim_link	*via;
 
+	/* private: the link's own state */
 	__u64	busy_ns;	/* until then it is sending */
 	__u64	nr_sent;	/* datagrams offered */
 	__u64	nr_lost;
+	__u64	nr_overflow;	/* of these, the queue had no room for */
+	__u64	wire_bytes;	/* offered, with overhead */
 };
 
 /**
  * struct sim_flow - one end of a flow
+ * @next:     in the list of all
  * @side:     whose end
  * @stream:   NULL once released
  * @id:	      stream id
@@ -130,6 +138,7 @@ struct sim {
 	__u64			trace;
 	unsigned int		overhead;
 
+	/* private: of sim.c */
 	__u64			random;
 	struct sim_packet	**heap;
 	size_t			nr_heap, cap_heap;
@@ -141,6 +150,9 @@ int	sim_start(struct sim *sim);
 struct sim_flow *sim_open(struct sim *sim, enum sim_side side, __u64 up, __u64 down);
 int	sim_run(struct sim *sim, __u64 for_ns);	/* all flows are done: 0; else -ETIME */
 void	sim_run_for(struct sim *sim, __u64 for_ns);
+__u64	sim_next(const struct sim *sim);			/* when something happens, HTP_NEVER: nothing */
+void	sim_step(struct sim *sim, __u64 now_ns);	/* what is due by then */
+__u64	sim_link_pass(struct sim *sim, struct sim_link *link, __u64 bytes, __u64 now_ns);
 int	sim_run_idle(struct sim *sim, __u64 for_ns);	/* no timer, no datagram: 0; else -ETIME */
 void	sim_read(struct sim *sim, struct sim_flow *flow);
 struct sim_flow *sim_peer(struct sim *sim, const struct sim_flow *flow);

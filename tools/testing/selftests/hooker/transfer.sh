@@ -37,10 +37,10 @@ counter() { hooker_show "$1" stats | awk -v name="$2" '$1 == name { print $2 }';
 nr_flows() { hooker_show "$1" flows -j | json_values local | wc -l; }
 has_no_flows() { [ "$(nr_flows c)" -eq 0 ] && [ "$(nr_flows s)" -eq 0 ]; }
 
-# all_flows_end [SECONDS]: prints those that do not
+# all_flows_end: prints those that do not
 all_flows_end()
 {
-	wait_for "${1:-3}" has_no_flows && return 0
+	wait_for 3 has_no_flows && return 0
 	hooker_show c flows
 	hooker_show s flows
 	return 1
@@ -269,10 +269,12 @@ nothing_is_left()
 			tap_check "$proto, host $host: no verdict stays behind" \
 				wait_for 3 has_no_verdicts $host
 		else
-			tap_skip "$proto, host $host: no verdict stays behind" "bpftool is not installed"
+			tap_skip "$proto, host $host: no verdict stays behind" \
+				"bpftool is not installed"
 		fi
 		tap_check "$proto, host $host: exit status 0" hooker_stop $host
-		tap_check "$proto, host $host: no rule, route or program stays behind" leak_check $host
+		tap_check "$proto, host $host: no rule, route or program stays behind" \
+			leak_check $host
 	done
 }
 
