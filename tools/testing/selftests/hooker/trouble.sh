@@ -101,6 +101,18 @@ trouble()
 	[ "$(link_get ba "$proto" "$counter")" -gt 0 ]
 }
 
+# Handshakes, HELLO and OPEN meet the trouble, too. Whatever becomes of a connection, carried
+# or plain TCP, its bytes are right.
+opened_in_trouble()
+{
+	local behind
+
+	behind=$(nr_served $PORT)
+	link_restart "$SEED" "${LINK[@]}" loss 3% dup 10% reorder 10% reorder-delay 3ms || return 1
+	tapp c -t 15 -P 40 --up 20k --down 20k "$ADDR6_s" $PORT || return 2
+	server_verified $PORT "$behind" 40 20480
+}
+
 all_troubles()
 {
 	local row name settings counter size
@@ -110,6 +122,8 @@ all_troubles()
 		tap_check "$PROTO: $name" trouble "$settings" "$counter" "$size"
 		link_set both "${QUIET[@]}"
 	done
+	tap_check "$PROTO: 40 connections opened on a bad link" opened_in_trouble
+	link_set both "${QUIET[@]}"
 }
 
 # lost_handshake DIRECTION: the first SYN or SYN-ACK is lost, the next one offers again
@@ -187,7 +201,7 @@ run_carrier()
 
 need_hooker
 need_tapp
-tap_plan $((2 * (1 + 2 + ${#TROUBLES[@]} + 3 + 4)))
+tap_plan $((2 * (1 + 2 + ${#TROUBLES[@]} + 1 + 3 + 4)))
 note "seed of the link: $SEED (SEED=N for another)"
 TOPO_SEED=$SEED topo_up "${LINK[@]}"
 for PROTO in udplite udp; do
