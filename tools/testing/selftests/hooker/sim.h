@@ -150,7 +150,7 @@ int	sim_start(struct sim *sim);
 struct sim_flow *sim_open(struct sim *sim, enum sim_side side, __u64 up, __u64 down);
 int	sim_run(struct sim *sim, __u64 for_ns);	/* all flows are done: 0; else -ETIME */
 void	sim_run_for(struct sim *sim, __u64 for_ns);
-__u64	sim_next(const struct sim *sim);			/* when something happens, HTP_NEVER: nothing */
+__u64	sim_next(const struct sim *sim);	/* when something happens, HTP_NEVER: nothing */
 void	sim_step(struct sim *sim, __u64 now_ns);	/* what is due by then */
 __u64	sim_link_pass(struct sim *sim, struct sim_link *link, __u64 bytes, __u64 now_ns);
 int	sim_run_idle(struct sim *sim, __u64 for_ns);	/* no timer, no datagram: 0; else -ETIME */
