@@ -393,6 +393,9 @@ static __always_inline int on_write_hdr_opt(struct bpf_sock_ops *ctx)
 /* 1: no application's socket may get into the SOCKHASH */
 const volatile __u32 hk_lane_shut = 0;
 
+/* Flags that an application's file must have to get in: O_NONBLOCK, or 0 for any */
+const volatile __u32 hk_lane_flags = 0;
+
 /*
  * The mark routes the application's packets to its redirection socket. A pacing
  * congestion control (BBR is some hosts' default) would throttle a leg that has
@@ -419,10 +422,27 @@ static __always_inline bool wants_zerocopy(struct bpf_sock_ops *ctx)
 	return tp && (tp->inet_conn.icsk_inet.sk.__sk_common.skc_flags & 1UL << SOCK_ZEROCOPY);
 }
 
+/*
+ * tcp_msg_wait_data() waits once only: a blocking recv() on a socket in a SOCKHASH
+ * answers EAGAIN when it is woken by a reset, or by room to write. Who doesn't block
+ * knows EAGAIN. An accepted socket has no file yet, so it isn't known to be one.
+ */
+static __always_inline bool has_lane_flags(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+	__u32 flags;
+
+	if (!hk_lane_flags)
+		return true;
+	flags = tp ? BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_socket, file, f_flags) : 0;
+	return (flags & hk_lane_flags) == hk_lane_flags;
+}
+
 /* A steered socket that is not in the SOCKHASH works as well: all goes by the native lane */
 static __always_inline bool open_lane(struct bpf_sock_ops *ctx, struct hk_flow_key *key)
 {
-	return !hk_lane_shut && !wants_zerocopy(ctx) &&
+	return !hk_lane_shut && has_lane_flags(ctx) && !wants_zerocopy(ctx) &&
 	       !bpf_sock_hash_update(ctx, &hk_apps, key, BPF_ANY);
 }
 

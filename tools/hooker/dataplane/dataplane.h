@@ -19,7 +19,7 @@ struct hk_dataplane;
 
 /* Whether applications' sockets get into the SOCKHASH, see hk_inq_is_right() */
 enum hk_fast_lane {
-	HK_FAST_LANE_AUTO,	/* unless FIONREAD would be wrong for them */
+	HK_FAST_LANE_AUTO,	/* non-blocking ones, unless FIONREAD would be wrong */
 	HK_FAST_LANE_ALWAYS,
 	HK_FAST_LANE_NEVER,
 };

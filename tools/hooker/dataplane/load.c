@@ -7,6 +7,7 @@
  * goes before the offers whose answers it waits for.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,6 +80,8 @@ static int load_connection(struct hk_dataplane *dp, const struct hk_dataplane_co
 	CONFIGURE(dp->conn, &config->bpf);
 	dp->fast_lane = wants_fast_lane(config);
 	dp->conn->rodata->hk_lane_shut = !dp->fast_lane;
+	if (config->fast_lane == HK_FAST_LANE_AUTO)
+		dp->conn->rodata->hk_lane_flags = O_NONBLOCK;
 	err = size_maps(dp->conn->obj, config->max_flows);
 	return err ?: connection_bpf__load(dp->conn);
 }

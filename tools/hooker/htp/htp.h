@@ -114,7 +114,7 @@ enum htp_event {
 	HTP_EV_ACCEPTED	= 1 << 1,	/* the peer accepted ours */
 	HTP_EV_READABLE	= 1 << 2,	/* bytes, or the end, can be read */
 	HTP_EV_WRITABLE	= 1 << 3,	/* a full send buffer has a quarter free again */
-	HTP_EV_RESET	= 1 << 4,	/* by the peer, or the association ended: htp_stream_code() */
+	HTP_EV_RESET	= 1 << 4,	/* by the peer, or all ended: htp_stream_code() */
 	HTP_EV_FINISHED	= 1 << 5,	/* our FIN is acknowledged, the peer's was read */
 };
 

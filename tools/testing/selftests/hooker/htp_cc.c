@@ -375,7 +375,7 @@ TEST(small_beside_bulk)
  * @cc:	      state of CUBIC
  * @link:     where its segments go
  * @delay_ns: of the way back
- * @ack:      ring of segments sent: when their acknowledgement comes, HTP_NEVER if they are lost
+ * @ack:      ring of segments sent: when their acknowledgment comes, HTP_NEVER if they are lost
  * @head:     oldest segment whose fate the sender doesn't know
  * @next:     to be sent
  * @recover:  losses below belong to the congestion event under way
@@ -408,7 +408,7 @@ static void tcp_send(struct tcp *tcp, struct sim *sim, __u64 now)
 	}
 }
 
-/* The first acknowledgement under way; the three behind a hole tell of the hole */
+/* The first acknowledgment under way; the three behind a hole tell of the hole */
 static __u64 tcp_find(const struct tcp *tcp)
 {
 	__u64 i;
