@@ -50,9 +50,15 @@ check-tree:
 	@scripts/install-deps.sh build test tree
 	@scripts/check-tree.sh $(if $(O),$(OUT)tree,$(CURDIR)/.tree)
 
+# Not part of check: it ends when the time is over, not when all was tried
+fuzz:
+	@$(MAKE) -C $(SELFTESTS)/hooker/fuzz $(if $(O),O=$(OUT)fuzz) \
+		FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) run
+
 clean:
 	@$(MAKE) -C tools/hooker OUTPUT=$(HOOKER_OUT) O= clean
 	@$(MAKE) -C $(SELFTESTS) TARGETS="$(TARGETS)" $(O_ARG) clean
+	@$(MAKE) -C $(SELFTESTS)/hooker/fuzz $(if $(O),O=$(OUT)fuzz) clean
 	@rm -rf $(if $(O),$(OUT)tree,.tree)
 
 help:
@@ -65,9 +71,11 @@ help:
 	@echo '                25 minutes, QUICK=1: three; root'
 	@echo '  check       - the selftests, with an exit status; root'
 	@echo '  check-tree  - the same sources inside a kernel tree, and its style checks; root'
+	@echo '  fuzz        - the transport core with arbitrary input; each fuzzer for a minute,'
+	@echo '                or FUZZ_SECONDS=; clang with its runtime libraries'
 	@echo '  clean       - remove what was built'
 	@echo ''
 	@echo 'demo, bench-link, check and check-tree install the Debian packages that are missing;'
 	@echo 'scripts/install-deps.sh -n all only names them.'
 
-.PHONY: all install demo bench-link check check-tree clean help
+.PHONY: all install demo bench-link check check-tree fuzz clean help

@@ -286,11 +286,11 @@ int htp_assoc_expire(struct htp_assoc *a, __u64 now_ns)
 		htp_assoc_end(a, HTP_CODE_NONE, true);
 		return -ETIMEDOUT;
 	}
+	htp_recovery_expire(a);		/* first: what it calls lost may have been all in flight */
 	if (keepalive_deadline(a) <= a->now) {
 		a->want_ping = true;
 		a->ping_ns = a->now;
 	}
-	htp_recovery_expire(a);
 	return 0;
 }
 

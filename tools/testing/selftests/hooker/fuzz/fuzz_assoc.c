@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Two associations and a link between them, all driven by the input: time, calls of
+ * the application, the fate of each datagram, memory that runs out, and, unless
+ * the first byte forbids it, datagrams that no honest peer would send.
+ *
+ * Whatever comes, memory is bounded and returned, and after the usual loop no deadline
+ * is due. While nothing was forged, streams also deliver what was written.
+ */
+#include "fuzz.h"
+
+#define MAX_QUEUE	64	/* datagrams under way */
+#define MAX_APP		16	/* streams that an application keeps */
+#define MAX_FORGED	1500
+
+enum fuzz_op {
+	OP_TIME, OP_TIME_LONG, OP_DEADLINE,
+	OP_DELIVER, OP_DELIVER_ALL, OP_DROP, OP_DUPLICATE,
+	OP_OPEN, OP_WRITE, OP_READ, OP_FINISH, OP_RESET, OP_RELEASE,
+	OP_CLOSE, OP_SUSPECT, OP_NO_MEMORY,
+	OP_FORGE, OP_FORGE_DATA, OP_DAMAGE,
+	NR_OPS,
+};
+
+struct packet {
+	int	to;
+	size_t	len;
+	__u8	data[HTP_MIN_DATAGRAM];
+};
+
+/* What an application knows of a stream */
+struct app {
+	struct htp_stream	*s;
+	__u64			sent, received;
+};
+
+struct side {
+	struct htp_assoc	*a;
+	struct fuzz_mem		mem;
+	struct app		app[MAX_APP];
+	__u32			forged_pn;
+};
+
+/**
+ * struct fuzz - the whole world
+ * @p:      rest of the input
+ * @end:    its end
+ * @side:   the initiator, the responder
+ * @packet: datagrams under way, the oldest first
+ * @nr:     of them
+ * @now:    virtual time
+ * @honest: forging is forbidden
+ */
+struct fuzz {
+	const __u8	*p, *end;
+	struct side	side[2];
+	struct packet	packet[MAX_QUEUE];
+	int		nr;
+	__u64		now;
+	bool		honest;
+};
+
+static unsigned int take(struct fuzz *f, int bytes)
+{
+	unsigned int value = 0;
+
+	while (bytes--)
+		value = value << 8 | (f->p < f->end ? *f->p++ : 0);
+	return value;
+}
+
+static __u8 pattern(const struct htp_stream *s, int to, __u64 offset)
+{
+	return offset * 31 + htp_stream_id(s) * 7 + to + (offset >> 8);
+}
+
+static void queue_remove(struct fuzz *f, int i)
+{
+	f->nr--;
+	memmove(&f->packet[i], &f->packet[i + 1], (f->nr - i) * sizeof(f->packet[0]));
+}
+
+static void app_forget(struct app *app)
+{
+	htp_stream_release(app->s);
+	memset(app, 0, sizeof(*app));
+}
+
+static struct app *app_free(struct side *side)
+{
+	int i;
+
+	for (i = 0; i < MAX_APP; i++)
+		if (!side->app[i].s)
+			return &side->app[i];
+	return NULL;
+}
+
+static void app_opened(struct side *side, struct htp_stream *s)
+{
+	struct app *app = app_free(side);
+
+	if (!app) {
+		htp_stream_reset(s, HTP_CODE_REFUSED);
+		htp_stream_release(s);
+		return;
+	}
+	app->s = s;
+	htp_stream_accept(s, app);
+}
+
+static void app_events(struct fuzz *f, int i)
+{
+	unsigned int events;
+	struct htp_stream *s;
+
+	while ((s = htp_assoc_event(f->side[i].a, &events))) {
+		if (events & HTP_EV_OPENED)
+			app_opened(&f->side[i], s);
+		else
+			FUZZ_CHECK(htp_stream_owner(s));
+	}
+}
+
+/* The loop that every user of the core has */
+static void turn(struct fuzz *f, int i)
+{
+	struct htp_assoc *a = f->side[i].a;
+	__u8 pkt[HTP_MIN_DATAGRAM];
+	ssize_t len;
+	int nr = 0;
+
+	if (htp_assoc_deadline(a) <= f->now)
+		htp_assoc_expire(a, f->now);
+	app_events(f, i);
+	while ((len = htp_assoc_tx(a, pkt, sizeof(pkt), f->now)) > 0) {
+		FUZZ_CHECK(nr++ < FUZZ_TX_MAX);
+		if (f->nr == MAX_QUEUE)
+			continue;
+		f->packet[f->nr].to = !i;
+		f->packet[f->nr].len = len;
+		memcpy(f->packet[f->nr++].data, pkt, len);
+	}
+	FUZZ_CHECK(!len);
+	FUZZ_CHECK(htp_assoc_deadline(a) > f->now);
+	fuzz_check_memory(a, &f->side[i].mem);
+}
+
+static void deliver(struct fuzz *f, int i)
+{
+	const struct packet *packet = &f->packet[i];
+	int err = htp_assoc_rx(f->side[packet->to].a, packet->data, packet->len, f->now);
+
+	FUZZ_CHECK(!err || err == -ENOMEM || !f->honest);
+}
+
+static void op_packet(struct fuzz *f, enum fuzz_op op, unsigned int arg)
+{
+	int i = f->nr ? arg % f->nr : 0;
+
+	if (!f->nr)
+		return;
+	if (op == OP_DAMAGE && !f->honest)
+		f->packet[i].data[take(f, 2) % f->packet[i].len] ^= take(f, 1);
+	if (op == OP_DELIVER || op == OP_DUPLICATE)
+		deliver(f, i);
+	if (op == OP_DELIVER || op == OP_DROP)
+		queue_remove(f, i);
+	while (op == OP_DELIVER_ALL && f->nr) {
+		deliver(f, 0);
+		queue_remove(f, 0);
+	}
+}
+
+static void op_time(struct fuzz *f, enum fuzz_op op, unsigned int arg)
+{
+	__u64 deadline;
+
+	if (op == OP_TIME) {
+		f->now += arg * FUZZ_MSEC / 4;
+	} else if (op == OP_TIME_LONG) {
+		f->now += arg * FUZZ_SEC / 4;
+	} else {
+		deadline = htp_assoc_deadline(f->side[arg & 1].a);
+		if (deadline != HTP_NEVER && deadline > f->now)
+			f->now = deadline;
+	}
+}
+
+/* @data: all of it, or, for OP_FORGE_DATA, what follows a header that will be believed */
+static void op_forge(struct fuzz *f, enum fuzz_op op, struct side *side)
+{
+	size_t len = take(f, 2) % MAX_FORGED, hdr_len = 0;
+	struct htp_hdr hdr = { .type = HTP_DATA };
+	__u8 pkt[HTP_HDR_LEN + MAX_FORGED];
+
+	if (f->honest)
+		return;
+	if (len > (size_t)(f->end - f->p))
+		len = f->end - f->p;
+	if (op == OP_FORGE_DATA) {
+		hdr.flags = take(f, 1);
+		hdr.ctl_len = take(f, 1);
+		hdr.pn = side->forged_pn++;
+		if (len > (size_t)(f->end - f->p))
+			len = f->end - f->p;
+		if (hdr.ctl_len > len)
+			hdr.ctl_len = len;
+		hdr_len = HTP_HDR_LEN;
+	}
+	memcpy(pkt + hdr_len, f->p, len);
+	if (hdr_len)
+		FUZZ_CHECK(!htp_hdr_write(pkt, hdr_len + len, &hdr));
+	f->p += len;
+	htp_assoc_rx(side->a, pkt, hdr_len + len, f->now);
+}
+
+static void app_open(struct fuzz *f, struct side *side)
+{
+	struct app *app = app_free(side);
+	size_t len = take(f, 1);
+
+	if (!app)
+		return;
+	if (len > (size_t)(f->end - f->p))
+		len = f->end - f->p;
+	app->s = htp_stream_open(side->a, f->p, len, app);
+	f->p += len;
+}
+
+static void app_write(struct app *app, int to, size_t len)
+{
+	struct iovec iov[3];
+	size_t done = 0, n;
+	int i, nr;
+
+	nr = htp_stream_reserve(app->s, iov, 3);
+	for (i = 0; i < nr; i++)
+		for (n = 0; n < iov[i].iov_len && done < len; n++)
+			((__u8 *)iov[i].iov_base)[n] = pattern(app->s, to, app->sent + done++);
+	if (nr > 0 && !htp_stream_commit(app->s, done))
+		app->sent += done;
+}
+
+static void app_read(struct fuzz *f, struct app *app, int to, size_t len)
+{
+	__u8 buf[4096];
+	ssize_t nr, i;
+
+	nr = htp_stream_read(app->s, buf, len < sizeof(buf) ? len : sizeof(buf));
+	for (i = 0; i < nr && f->honest; i++)
+		FUZZ_CHECK(buf[i] == pattern(app->s, to, app->received + i));
+	if (nr > 0)
+		app->received += nr;
+}
+
+static void op_stream(struct fuzz *f, enum fuzz_op op, int i)
+{
+	struct app *app = &f->side[i].app[take(f, 1) % MAX_APP];
+
+	if (!app->s)
+		return;
+	if (op == OP_WRITE)
+		app_write(app, !i, take(f, 2));
+	else if (op == OP_READ)
+		app_read(f, app, i, take(f, 2));
+	else if (op == OP_FINISH)
+		htp_stream_finish(app->s);
+	else if (op == OP_RESET)
+		htp_stream_reset(app->s, HTP_CODE_APP_RESET);
+	else
+		app_forget(app);
+}
+
+static void step(struct fuzz *f)
+{
+	unsigned int byte = take(f, 1);
+	struct side *side = &f->side[byte >> 7];
+	enum fuzz_op op = byte % 128 % NR_OPS;
+
+	if (op <= OP_DEADLINE)
+		op_time(f, op, take(f, 1));
+	else if (op <= OP_DUPLICATE || op == OP_DAMAGE)
+		op_packet(f, op, take(f, 1));
+	else if (op == OP_FORGE || op == OP_FORGE_DATA)
+		op_forge(f, op, side);
+	else if (op == OP_OPEN)
+		app_open(f, side);
+	else if (op == OP_CLOSE)
+		htp_assoc_close(side->a, HTP_CODE_SHUTDOWN);
+	else if (op == OP_SUSPECT)
+		htp_assoc_suspect(side->a, f->now);
+	else if (op == OP_NO_MEMORY)
+		side->mem.fail_in = take(f, 1) % 32;
+	else
+		op_stream(f, op, byte >> 7);
+	turn(f, 0);
+	turn(f, 1);
+}
+
+int LLVMFuzzerTestOneInput(const __u8 *data, size_t size)
+{
+	static struct fuzz f;
+	int i;
+
+	memset(&f, 0, sizeof(f));
+	f.p = data;
+	f.end = data + size;
+	f.now = FUZZ_SEC;
+	f.honest = take(&f, 1) & 1;
+	for (i = 0; i < 2; i++) {
+		f.side[i].a = fuzz_assoc_create(&f.side[i].mem, !i, f.now);
+		FUZZ_CHECK(f.side[i].a);
+	}
+	while (f.p < f.end)
+		step(&f);
+	fuzz_destroy(f.side[0].a, &f.side[0].mem);
+	fuzz_destroy(f.side[1].a, &f.side[1].mem);
+	return 0;
+}
