@@ -553,6 +553,8 @@ lib_remove_host()
 		wait_for 2 rmdir "$cgroup" 2>/dev/null || note "$cgroup: cannot be removed"
 	fi
 	[ ! -e "/run/netns/$LIB_ID$1" ] || ip netns del "$LIB_ID$1"
+	# of daemons that were killed
+	rm -f "/run/hooker/$LIB_ID$1.sock" "/run/hooker/$LIB_ID$1.lock"
 }
 
 # Processes end by their cgroup, so none is missed and none of anybody else's is met.
