@@ -18,10 +18,6 @@
 #define GATE_DROP	0
 #define GATE_PASS	1
 
-#define TCPHDR_SYN	0x02
-#define TCPHDR_RST	0x04
-#define TCPHDR_ACK	0x10
-
 #define ETH_P_IP	0x0800
 #define ETH_P_IPV6	0x86dd
 #define IPPROTO_TCP	6

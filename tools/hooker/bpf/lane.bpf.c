@@ -12,8 +12,9 @@
  *	native -> fast only when the reader has read all that was ever queued
  *	natively: hk_lane.native_seq equals the sender's write_seq.
  *
- * The kernel holds the socket's lock here, so a connection's messages come one
- * at a time.
+ * The kernel holds the socket's lock here, so a connection's messages come one at a
+ * time. It lets go of it while a redirected one is being queued: then another thread's
+ * message may pass by, as between any two threads that write to one socket.
  */
 #include "maps.h"
 

@@ -16,10 +16,6 @@
 #define AF_INET		2
 #define AF_INET6	10
 
-#ifndef BPF_NOEXIST
-#define BPF_NOEXIST	1
-#endif
-
 /*
  * The compiler likes to merge the loads of two branches into one with a computed
  * offset, which the verifier refuses on a context. This pins a loaded value.

@@ -187,8 +187,8 @@ static void let_go_of_stream(struct hk_flow *f, enum htp_code code)
  * @how:  what the application here sees
  * @code: why, for the peer; HTP_CODE_NONE: it knows
  *
- * A flow that was left to plain TCP (HK_END_SILENT with @native set) keeps its
- * verdict: the gate still needs it.
+ * Its verdict goes, too, unless @native is still set: then the gate may yet see a
+ * SYN-ACK of the connection that was left to plain TCP.
  */
 void hk_flow_end(struct hk_flow *f, enum hk_flow_end how, enum htp_code code)
 {

@@ -13,7 +13,6 @@
 #include <sys/random.h>
 
 #include "../htp/cc.h"
-#include "log.h"
 #include "private.h"
 
 #define IDLE_NS		(600 * NSEC_PER_SEC)

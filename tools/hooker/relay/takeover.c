@@ -22,7 +22,6 @@
 #include <sys/socket.h>
 
 #include "../tcp/addr.h"
-#include "log.h"
 #include "private.h"
 
 /* TCP flags byte; <netinet/tcp.h> has them, but can't stand beside <linux/tcp.h> */
