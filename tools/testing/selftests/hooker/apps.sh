@@ -234,9 +234,7 @@ delta()
 
 opens() { echo $(($(cat "$LIB_TMP/opens.after.$1") - $(cat "$LIB_TMP/opens.before.$1"))); }
 
-nr_flows() { hooker_show "$1" stats -j | json_sum flows; }
 has_flows() { [ "$(nr_flows "$1")" -eq "$2" ]; }
-has_no_flows() { has_flows c 0 && has_flows s 0; }
 
 # equal WHAT VALUE EXPECTED
 equal()

@@ -26,20 +26,6 @@ ASSOC=$((32 * MIB))
 # Chunks that are partly used, packets in flight, tables that grow, the daemon's own buffers.
 SLACK=$((4 * MIB))
 
-start_hookers()
-{
-	hooker_launch c --proto "$1"
-	hooker_launch s --proto "$1"
-	wait_line "$(bg_out hooker-c)" '^hooker: ready' || die "$(hooker_log c)"
-	wait_line "$(bg_out hooker-s)" '^hooker: ready' || die "$(hooker_log s)"
-}
-
-# counter HOST NAME
-counter() { hooker_show "$1" stats | awk -v name="$2" '$1 == name { print $2 }'; }
-
-nr_flows() { hooker_show "$1" flows -j | json_values local | wc -l; }
-has_no_flows() { [ "$(nr_flows c)" -eq 0 ] && [ "$(nr_flows s)" -eq 0 ]; }
-
 # rss HOST: bytes that its daemon uses
 rss() { awk '$1 == "VmRSS:" { print $2 * 1024 }' "/proc/$(bg_pid "hooker-$1")/status"; }
 
@@ -62,20 +48,6 @@ cpu_percent()
 		after=$((after + $(cpu_ticks "$(bg_pid "$name")")))
 	done
 	echo $(((after - before) * 100 / HZ / $2))
-}
-
-# served PORT BEHIND: what the server on that port said of its connections, but the first ones
-served() { grep '^conn=' "$(bg_out "tapp-$1")" | tail -n +$(($2 + 1)); }
-nr_served() { served "$1" 0 | wc -l; }
-has_served() { [ "$(nr_served "$1")" -ge "$2" ]; }
-
-# server_verified PORT BEHIND NUMBER BYTES: so many more, each with that many bytes, all right
-#
-# The client is done when its bytes are on their way; whether they arrived only the server knows.
-server_verified()
-{
-	wait_for 10 has_served "$1" $(($2 + $3)) || return
-	! served "$1" "$2" | grep -v "result=ok recv_bytes=$4 "
 }
 
 total_sent() { hooker_show "$1" flows -j | json_sum app_to_net_bytes; }
@@ -178,7 +150,7 @@ need_tapp
 tap_plan $((2 * (4 * 6 + 3 + 3 + 3 + 4)))
 topo_up both delay 2ms
 for PROTO in udplite udp; do
-	start_hookers $PROTO
+	start_hookers --proto $PROTO
 	RSS=([c]=$(rss c) [s]=$(rss s))
 	tapp_serve s $PORT || die "no server"
 	for family in 4 6; do

@@ -93,15 +93,6 @@ start_nginx()
 
 stop_nginx() { bg_stop nginx || fail "nginx ended with an error"; }
 
-start_hookers()
-{
-	local host
-
-	for host in s c; do
-		hooker_start $host --proto "$@" || die "hooker does not start, see above"
-	done
-}
-
 stop_hookers()
 {
 	local host

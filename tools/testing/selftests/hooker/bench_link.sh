@@ -102,7 +102,7 @@ series_up()
 {
 	topo_congctl "$(is_tcp "$1" && echo "$1" || echo cubic)" || die "no TCP $1 here"
 	# shellcheck disable=SC2086	# arguments
-	! is_hooker "$1" || start_hookers "$1" $HOOKER_ARGS
+	! is_hooker "$1" || start_hookers --proto "$1" $HOOKER_ARGS
 	start_nginx
 	! is_kcp "$1" || start_kcptun "$1"
 	link_reset

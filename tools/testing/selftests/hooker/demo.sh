@@ -64,7 +64,7 @@ run_series()
 
 	echo "demo: ${TITLE[$name]} ..." >&2
 	: >"$LIB_TMP/verified.$name"
-	[ "$name" = tcp ] || start_hookers "$name"
+	[ "$name" = tcp ] || start_hookers --proto "$name"
 	start_nginx
 	if [ "$name" = tcp ] && check_congctl $CONGCTL; then
 		SEEN=" (seen with ss)"

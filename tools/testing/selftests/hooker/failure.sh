@@ -22,12 +22,9 @@ DRAIN_MS=3000
 declare -A NUMBER=([udplite]=136 [udp]=17)
 PROTO=
 
-start_hookers()
+start_all()
 {
-	hooker_launch c --proto "$PROTO"
-	hooker_launch s --proto "$PROTO"
-	wait_line "$(bg_out hooker-c)" '^hooker: ready' || die "$(hooker_log c)"
-	wait_line "$(bg_out hooker-s)" '^hooker: ready' || die "$(hooker_log s)"
+	start_hookers --proto "$PROTO"
 	tapp_serve s $PORT -t 40 || die "no server"
 }
 
@@ -45,9 +42,6 @@ stop_hookers()
 		tap_check "$what, host $host: nothing stays behind" leak_check $host
 	done
 }
-
-# counter HOST NAME
-counter() { hooker_show "$1" stats | awk -v name="$2" '$1 == name { print $2 }'; }
 
 # start_transfer NAME OPTION...: over each family, as NAME4 and NAME6
 start_transfer()
@@ -73,8 +67,7 @@ has_flows()
 	done
 }
 
-nr_served() { grep -c '^conn=' "$(bg_out tapp-$PORT)"; }
-served_at_least() { [ "$(nr_served)" -ge "$1" ]; }
+served_at_least() { [ "$(nr_served $PORT)" -ge "$1" ]; }
 clients_ended() { bg_has_ended "${1}4" && bg_has_ended "${1}6"; }
 
 # elapsed_ms VARIABLE START SECONDS COMMAND...: how long after START the command succeeds
@@ -100,7 +93,7 @@ all_were_reset()
 		echo "client, IPv$v: $(grep '^result=' "$(bg_out "$name$v")")"
 	done
 	grep '^conn=' "$(bg_out tapp-$PORT)" | tail -n +$(($2 + 1))
-	[ "$(nr_served)" -eq $(($2 + 2)) ] || result=2
+	[ "$(nr_served $PORT)" -eq $(($2 + 2)) ] || result=2
 	grep '^conn=' "$(bg_out tapp-$PORT)" | tail -n +$(($2 + 1)) | grep -vq ' result=reset ' &&
 		result=3
 	return $result
@@ -161,8 +154,8 @@ killed()
 {
 	local what="$PROTO, daemon on host $1 killed" start served client server
 
-	start_hookers
-	served=$(nr_served)
+	start_all
+	served=$(nr_served $PORT)
 	start_transfer bulk "${@:4}"
 	wait_for 5 has_flows 2 500000 || note "$what: no transfer to interrupt"
 	start=$(now_ms)
@@ -182,8 +175,8 @@ killed_idle()
 {
 	local what="$PROTO, daemon killed while connections are idle" start served server
 
-	start_hookers
-	served=$(nr_served)
+	start_all
+	served=$(nr_served $PORT)
 	start_transfer idle --up 1 --client-after-eof --down 1 --server-after-eof
 	wait_for 5 has_flows 2 0 || note "$what: no connections"
 	start=$(now_ms)
@@ -201,10 +194,10 @@ terminated()
 	local what="$PROTO, daemon on host $1 ends" other=s start served v elapsed rc
 
 	[ "$1" = c ] || other=c
-	start_hookers
+	start_all
 	start_transfer long --up 60m --down 60m
 	wait_for 5 has_flows 2 0 || note "$what: no long connections"
-	served=$(nr_served)
+	served=$(nr_served $PORT)
 	start_transfer short --up 1m --down 1m
 	wait_for 5 has_flows 4 0 || note "$what: no short connections"
 	hooker_signal "$1" TERM
@@ -214,7 +207,7 @@ terminated()
 		tap_check "$what: a short one completes, IPv$v" bg_wait short$v 10
 	done
 	wait_for 3 served_at_least $((served + 4))
-	served=$(nr_served)
+	served=$(nr_served $PORT)
 	bg_wait "hooker-$1"
 	rc=$?
 	elapsed=$(($(now_ms) - start))
@@ -267,8 +260,8 @@ dead_path()
 {
 	local what="$PROTO, path dead" start served client server
 
-	start_hookers
-	served=$(nr_served)
+	start_all
+	served=$(nr_served $PORT)
 	start_transfer bulk --up 60m --down 60m
 	wait_for 5 has_flows 2 500000 || note "$what: no transfer to interrupt"
 	link_set both blackhole "${NUMBER[$PROTO]}"

@@ -26,14 +26,6 @@ declare -A PLAIN_US=() REFUSED_US=()
 # start_hooker HOST [ARGUMENT...]
 start_hooker() { hooker_start "$@" || die "hooker does not start on host $1"; }
 
-start_hookers()
-{
-	hooker_launch c
-	hooker_launch s
-	wait_line "$(bg_out hooker-c)" '^hooker: ready' || die "$(hooker_log c)"
-	wait_line "$(bg_out hooker-s)" '^hooker: ready' || die "$(hooker_log s)"
-}
-
 start_servers()
 {
 	tapp_serve s $PORT && tapp_serve s $PORT_RULE || die "no server"
@@ -56,9 +48,6 @@ stop_hookers()
 		tap_check "$what, host $host: nothing stays behind" leak_check "$host"
 	done
 }
-
-# counter HOST NAME
-counter() { hooker_show "$1" stats | awk -v name="$2" '$1 == name { print $2 }'; }
 
 # carried_by PROTOCOL-NUMBER BYTES: all payload since link_reset; the others have less than 1 %
 carried_by()

@@ -419,6 +419,20 @@ tapp_serve()
 	wait_line "$(bg_out "tapp-$port")" '^tapp: ready'
 }
 
+# served PORT BEHIND: what the server on that port said of its connections, but the first ones
+served() { grep '^conn=' "$(bg_out "tapp-$1")" | tail -n +$(($2 + 1)); }
+nr_served() { served "$1" 0 | wc -l; }
+has_served() { [ "$(nr_served "$1")" -ge "$2" ]; }
+
+# server_verified PORT BEHIND NUMBER BYTES: so many more, each with that many bytes, all right
+#
+# The client is done when its bytes are on their way; whether they arrived only the server knows.
+server_verified()
+{
+	wait_for 10 has_served "$1" $(($2 + $3)) || return
+	! served "$1" "$2" | grep -v "result=ok recv_bytes=$4 "
+}
+
 # tapp HOST OPTION... ADDRESS PORT: result in $LIB_TMP/tapp.res, see tapp_get
 tapp()
 {
@@ -478,6 +492,30 @@ hooker_show()
 
 	shift
 	on "$host" "$HOOKER" --name "$(hooker_name "$host")" show "$@"
+}
+
+# start_hookers [ARGUMENT...]: on both hosts, with the same arguments
+start_hookers()
+{
+	hooker_launch c "$@"
+	hooker_launch s "$@"
+	wait_line "$(bg_out hooker-c)" '^hooker: ready' || die "$(hooker_log c)"
+	wait_line "$(bg_out hooker-s)" '^hooker: ready' || die "$(hooker_log s)"
+}
+
+# counter HOST NAME
+counter() { hooker_show "$1" stats | awk -v name="$2" '$1 == name { print $2 }'; }
+
+nr_flows() { counter "$1" flows; }
+has_no_flows() { [ "$(nr_flows c)" -eq 0 ] && [ "$(nr_flows s)" -eq 0 ]; }
+
+# all_flows_end: prints those that do not
+all_flows_end()
+{
+	wait_for 3 has_no_flows && return 0
+	hooker_show c flows
+	hooker_show s flows
+	return 1
 }
 
 # json_values KEY: each value of that key on stdin, one a line, quotes removed

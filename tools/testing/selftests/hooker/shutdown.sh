@@ -11,32 +11,6 @@ PORT=5000
 DELAY_MS=5
 NR_REUSE=2
 
-# start_hookers ARGUMENT...
-start_hookers()
-{
-	hooker_launch c "$@"
-	hooker_launch s "$@"
-	wait_line "$(bg_out hooker-c)" '^hooker: ready' || die "$(hooker_log c)"
-	wait_line "$(bg_out hooker-s)" '^hooker: ready' || die "$(hooker_log s)"
-}
-
-# counter HOST NAME
-counter() { hooker_show "$1" stats | awk -v name="$2" '$1 == name { print $2 }'; }
-
-nr_flows() { hooker_show "$1" flows -j | json_values local | wc -l; }
-has_no_flows() { [ "$(nr_flows c)" -eq 0 ] && [ "$(nr_flows s)" -eq 0 ]; }
-
-# all_flows_end: prints those that do not
-all_flows_end()
-{
-	wait_for 3 has_no_flows && return 0
-	hooker_show c flows
-	hooker_show s flows
-	return 1
-}
-
-nr_served() { grep -c '^conn=' "$(bg_out tapp-$PORT)"; }
-
 # server_line BEHIND PORT: what the server said of a connection from that port; BEHIND is the
 # number of lines to skip. Of one that was reset before it looked it does not know the peer.
 server_line()
@@ -61,7 +35,7 @@ run()
 	local client=$1 server=$2 served hooked result
 
 	shift 2
-	served=$(nr_served)
+	served=$(nr_served $PORT)
 	hooked=$(counter c flows_active)
 	tapp c -t 5 "$@" "$(addr s "$FAMILY")" $PORT
 	result=$(tapp_get result)
@@ -145,7 +119,7 @@ early_reset()
 {
 	local served
 
-	served=$(nr_served)
+	served=$(nr_served $PORT)
 	tapp c -t 5 --up 8m --client-end rst --client-cut 1 "$(addr s "$FAMILY")" $PORT || return
 	all_flows_end || return
 	tail -n +2 "$(bg_out tapp-$PORT)" | tail -n +$((served + 1))
@@ -157,7 +131,7 @@ open_and_close()
 {
 	local served
 
-	served=$(nr_served)
+	served=$(nr_served $PORT)
 	on c bash -c "exec 3<>/dev/tcp/$(addr s "$FAMILY")/$PORT 3>&-" || return
 	server_says eof "$served" "[0-9]*" && all_flows_end
 }
@@ -168,7 +142,7 @@ reuse_port()
 	local server=$1 i served
 
 	shift
-	served=$(nr_served)
+	served=$(nr_served $PORT)
 	tapp c -t 5 -n $NR_REUSE --up 20k --down 20k "$@" "$(addr s "$FAMILY")" $PORT
 	tapp_get result
 	[ "$(tapp_get conns_ok)" -eq $NR_REUSE ] || return 1

@@ -23,28 +23,6 @@ declare -A NUMBER=([udplite]=136 [udp]=17)
 declare -A PLAIN_US=()
 declare -A FDS=()
 
-start_hookers()
-{
-	hooker_launch c --proto "$1"
-	hooker_launch s --proto "$1"
-	wait_line "$(bg_out hooker-c)" '^hooker: ready' || die "$(hooker_log c)"
-	wait_line "$(bg_out hooker-s)" '^hooker: ready' || die "$(hooker_log s)"
-}
-
-# counter HOST NAME
-counter() { hooker_show "$1" stats | awk -v name="$2" '$1 == name { print $2 }'; }
-
-nr_flows() { hooker_show "$1" flows -j | json_values local | wc -l; }
-has_no_flows() { [ "$(nr_flows c)" -eq 0 ] && [ "$(nr_flows s)" -eq 0 ]; }
-
-# all_flows_end: prints those that do not
-all_flows_end()
-{
-	wait_for 3 has_no_flows && return 0
-	hooker_show c flows
-	hooker_show s flows
-	return 1
-}
 nr_fds() { find "/proc/$(bg_pid "hooker-$1")/fd" -mindepth 1 | wc -l; }
 
 # map_id HOST NAME: of the map that this host's daemon holds, not of another's
@@ -78,20 +56,6 @@ connect_times()
 	tapp c -n 9 "$(addr s "$v")" $PORT
 	tap_range "$what: later connections cost none" "$RTT_US" \
 		"$(tapp_get connect_us)" $((PLAIN_US[$v] + SLACK_US)) us
-}
-
-# served PORT BEHIND: what the server on that port said of its connections, but the first ones
-served() { grep '^conn=' "$(bg_out "tapp-$1")" | tail -n +$(($2 + 1)); }
-nr_served() { served "$1" 0 | wc -l; }
-has_served() { [ "$(nr_served "$1")" -ge "$2" ]; }
-
-# server_verified PORT BEHIND NUMBER BYTES: so many more, each with that many bytes, all right
-#
-# The client is done when its bytes are on their way; whether they arrived only the server knows.
-server_verified()
-{
-	wait_for 10 has_served "$1" $(($2 + $3)) || return
-	! served "$1" "$2" | grep -v "result=ok recv_bytes=$4 "
 }
 
 bytes_of()
@@ -283,7 +247,7 @@ run_carrier()
 {
 	local proto=$1 v host
 
-	start_hookers "$proto"
+	start_hookers --proto "$proto"
 	for host in c s; do
 		FDS[$host]=$(nr_fds $host)
 	done

@@ -26,35 +26,10 @@ TROUBLES=(
 )
 QUIET=(loss 0% burst 0 reorder 0% dup 0% corrupt 0% corrupt-where payload queue 256k)
 
-start_hookers()
-{
-	hooker_launch c --proto "$1"
-	hooker_launch s --proto "$1"
-	wait_line "$(bg_out hooker-c)" '^hooker: ready' || die "$(hooker_log c)"
-	wait_line "$(bg_out hooker-s)" '^hooker: ready' || die "$(hooker_log s)"
-}
-
-# counter HOST NAME
-counter() { hooker_show "$1" stats | awk -v name="$2" '$1 == name { print $2 }'; }
-
 # On a good link: what follows shall test the association, not its beginning.
 meet()
 {
 	tapp c "$ADDR4_s" $PORT && tapp c "$ADDR6_s" $PORT && [ "$(counter c flows_active)" -eq 2 ]
-}
-
-# served PORT BEHIND: what the server on that port said of its connections, but the first ones
-served() { grep '^conn=' "$(bg_out "tapp-$1")" | tail -n +$(($2 + 1)); }
-nr_served() { served "$1" 0 | wc -l; }
-has_served() { [ "$(nr_served "$1")" -ge "$2" ]; }
-
-# server_verified PORT BEHIND NUMBER BYTES: so many more, each with that many bytes, all right
-#
-# The client is done when its bytes are on their way; whether they arrived only the server knows.
-server_verified()
-{
-	wait_for 10 has_served "$1" $(($2 + $3)) || return
-	! served "$1" "$2" | grep -v "result=ok recv_bytes=$4 "
 }
 
 # start_both OPTION...: a transfer over IPv4 and one over IPv6 at the same time
@@ -181,7 +156,7 @@ run_carrier()
 {
 	local host
 
-	start_hookers "$PROTO"
+	start_hookers --proto "$PROTO"
 	tapp_serve s $PORT -t 15 || die "no server"
 	tap_check "$PROTO: the hosts meet" meet
 	tap_check "$PROTO: SYN lost" lost_handshake ab
