@@ -50,16 +50,20 @@ check-tree:
 	@scripts/install-deps.sh build test tree
 	@scripts/check-tree.sh $(if $(O),$(OUT)tree,$(CURDIR)/.tree)
 
+coverage:
+	@scripts/install-deps.sh build
+	@scripts/coverage.sh $(if $(O),$(OUT)coverage,$(CURDIR)/.coverage)
+
 # Not part of check: it ends when the time is over, not when all was tried
 fuzz:
 	@$(MAKE) -C $(SELFTESTS)/hooker/fuzz $(if $(O),O=$(OUT)fuzz) \
-		FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) run
+		$(if $(FUZZ_SECONDS),FUZZ_SECONDS=$(FUZZ_SECONDS)) run
 
 clean:
 	@$(MAKE) -C tools/hooker OUTPUT=$(HOOKER_OUT) O= clean
 	@$(MAKE) -C $(SELFTESTS) TARGETS="$(TARGETS)" $(O_ARG) clean
 	@$(MAKE) -C $(SELFTESTS)/hooker/fuzz $(if $(O),O=$(OUT)fuzz) clean
-	@rm -rf $(if $(O),$(OUT)tree,.tree)
+	@rm -rf $(if $(O),$(OUT)tree $(OUT)coverage,.tree .coverage)
 
 help:
 	@echo 'Targets (O=DIR builds there, V=1 shows commands):'
@@ -71,11 +75,13 @@ help:
 	@echo '                25 minutes, QUICK=1: three; root'
 	@echo '  check       - the selftests, with an exit status; root'
 	@echo '  check-tree  - the same sources inside a kernel tree, and its style checks; root'
-	@echo '  fuzz        - the transport core with arbitrary input; each fuzzer for a minute,'
-	@echo '                or FUZZ_SECONDS=; clang with its runtime libraries'
+	@echo '  coverage    - lines and branches of the transport core that its tests execute;'
+	@echo '                less than 90 % of the lines is an error'
+	@echo '  fuzz        - transport core, TCP segments and control socket with arbitrary input;'
+	@echo '                each fuzzer for ten minutes, or FUZZ_SECONDS=; clang with its runtime'
 	@echo '  clean       - remove what was built'
 	@echo ''
 	@echo 'demo, bench-link, check and check-tree install the Debian packages that are missing;'
 	@echo 'scripts/install-deps.sh -n all only names them.'
 
-.PHONY: all install demo bench-link check check-tree fuzz clean help
+.PHONY: all install demo bench-link check check-tree coverage fuzz clean help

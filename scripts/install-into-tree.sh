@@ -33,7 +33,8 @@ files_of()
 		(cd "$repo" && find "$1" -type f ! -name '*.skel.h' ! -name vmlinux.h \
 			\( -name '*.[ch1-8]' -o -name '*.sh' -o -name '*.py' \
 			-o -name '*.rst' -o -name '*.plot' -o -name Makefile \
-			-o -name config -o -name settings -o -name .gitignore \))
+			-o -name config -o -name settings -o -name .gitignore \
+			-o -path '*/fuzz/corpus/*' \))
 	fi
 }
 

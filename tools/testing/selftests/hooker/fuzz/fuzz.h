@@ -17,7 +17,7 @@
 #define FUZZ_SEC		1000000000ULL
 #define FUZZ_WINDOW		(64 << 10)
 #define FUZZ_STREAMS		8
-#define FUZZ_MEMORY_MAX		(4 << 20)	/* of one association */
+#define FUZZ_MEMORY_MAX		(2 << 20)	/* of one association */
 #define FUZZ_TX_MAX		4096		/* datagrams at one instant */
 
 #define FUZZ_CHECK(cond)						\
@@ -113,6 +113,10 @@ static inline void fuzz_destroy(struct htp_assoc *a, const struct fuzz_mem *mem)
 	FUZZ_CHECK(!mem->bytes);
 }
 
-int	LLVMFuzzerTestOneInput(const __u8 *data, size_t size);
+/* A target takes any input and returns 0; what is wrong ends the process */
+int	fuzz_assoc(const __u8 *data, size_t size);
+int	fuzz_control(const __u8 *data, size_t size);
+int	fuzz_datagram(const __u8 *data, size_t size);
+int	fuzz_segment(const __u8 *data, size_t size);
 
 #endif /* FUZZ_H */

@@ -12,6 +12,8 @@
 #define MAX_QUEUE	64	/* datagrams under way */
 #define MAX_APP		16	/* streams that an application keeps */
 #define MAX_FORGED	1500
+#define MAX_COPY	16320	/* bytes written or read at once */
+#define PATTERN_LEN	16381	/* a prime: no chunk or datagram size divides it */
 
 enum fuzz_op {
 	OP_TIME, OP_TIME_LONG, OP_DEADLINE,
@@ -46,15 +48,17 @@ struct side {
  * @p:      rest of the input
  * @end:    its end
  * @side:   the initiator, the responder
- * @packet: datagrams under way, the oldest first
- * @nr:     of them
+ * @pool:   memory for datagrams
+ * @packet: those under way, the oldest first, then the free ones
+ * @nr:     under way
  * @now:    virtual time
  * @honest: forging is forbidden
  */
 struct fuzz {
 	const __u8	*p, *end;
 	struct side	side[2];
-	struct packet	packet[MAX_QUEUE];
+	struct packet	pool[MAX_QUEUE];
+	struct packet	*packet[MAX_QUEUE];
 	int		nr;
 	__u64		now;
 	bool		honest;
@@ -69,15 +73,43 @@ static unsigned int take(struct fuzz *f, int bytes)
 	return value;
 }
 
-static __u8 pattern(const struct htp_stream *s, int to, __u64 offset)
+/* What the direction to @to has at @offset; valid for MAX_COPY bytes */
+static const __u8 *pattern(const struct htp_stream *s, int to, __u64 offset)
 {
-	return offset * 31 + htp_stream_id(s) * 7 + to + (offset >> 8);
+	static __u8 bytes[2 * PATTERN_LEN];
+	__u32 random = 1;
+	int i;
+
+	for (i = 0; !bytes[0] && i < PATTERN_LEN; i++) {
+		random = random * 1664525 + 1013904223;
+		bytes[PATTERN_LEN + i] = random >> 24;
+	}
+	if (!bytes[0]) {
+		bytes[PATTERN_LEN] |= 1;	/* not zero: it tells that the rest is there */
+		memcpy(bytes, bytes + PATTERN_LEN, PATTERN_LEN);
+	}
+	return bytes + (offset + htp_stream_id(s) * 7 + to * 31) % PATTERN_LEN;
 }
 
 static void queue_remove(struct fuzz *f, int i)
 {
+	struct packet *packet = f->packet[i];
+
 	f->nr--;
 	memmove(&f->packet[i], &f->packet[i + 1], (f->nr - i) * sizeof(f->packet[0]));
+	f->packet[f->nr] = packet;
+}
+
+static void queue_add(struct fuzz *f, int to, const __u8 *pkt, size_t len)
+{
+	struct packet *packet;
+
+	if (f->nr == MAX_QUEUE)
+		return;
+	packet = f->packet[f->nr++];
+	packet->to = to;
+	packet->len = len;
+	memcpy(packet->data, pkt, len);
 }
 
 static void app_forget(struct app *app)
@@ -133,22 +165,16 @@ static void turn(struct fuzz *f, int i)
 	if (htp_assoc_deadline(a) <= f->now)
 		htp_assoc_expire(a, f->now);
 	app_events(f, i);
-	while ((len = htp_assoc_tx(a, pkt, sizeof(pkt), f->now)) > 0) {
+	for (; (len = htp_assoc_tx(a, pkt, sizeof(pkt), f->now)) > 0; queue_add(f, !i, pkt, len))
 		FUZZ_CHECK(nr++ < FUZZ_TX_MAX);
-		if (f->nr == MAX_QUEUE)
-			continue;
-		f->packet[f->nr].to = !i;
-		f->packet[f->nr].len = len;
-		memcpy(f->packet[f->nr++].data, pkt, len);
-	}
 	FUZZ_CHECK(!len);
 	FUZZ_CHECK(htp_assoc_deadline(a) > f->now);
-	fuzz_check_memory(a, &f->side[i].mem);
+	FUZZ_CHECK(f->side[i].mem.bytes <= FUZZ_MEMORY_MAX);
 }
 
 static void deliver(struct fuzz *f, int i)
 {
-	const struct packet *packet = &f->packet[i];
+	const struct packet *packet = f->packet[i];
 	int err = htp_assoc_rx(f->side[packet->to].a, packet->data, packet->len, f->now);
 
 	FUZZ_CHECK(!err || err == -ENOMEM || !f->honest);
@@ -161,7 +187,7 @@ static void op_packet(struct fuzz *f, enum fuzz_op op, unsigned int arg)
 	if (!f->nr)
 		return;
 	if (op == OP_DAMAGE && !f->honest)
-		f->packet[i].data[take(f, 2) % f->packet[i].len] ^= take(f, 1);
+		f->packet[i]->data[take(f, 2) % f->packet[i]->len] ^= take(f, 1);
 	if (op == OP_DELIVER || op == OP_DUPLICATE)
 		deliver(f, i);
 	if (op == OP_DELIVER || op == OP_DROP)
@@ -230,28 +256,30 @@ static void app_open(struct fuzz *f, struct side *side)
 
 static void app_write(struct app *app, int to, size_t len)
 {
+	const __u8 *bytes = pattern(app->s, to, app->sent);
 	struct iovec iov[3];
 	size_t done = 0, n;
 	int i, nr;
 
 	nr = htp_stream_reserve(app->s, iov, 3);
-	for (i = 0; i < nr; i++)
-		for (n = 0; n < iov[i].iov_len && done < len; n++)
-			((__u8 *)iov[i].iov_base)[n] = pattern(app->s, to, app->sent + done++);
+	for (i = 0; i < nr; i++, done += n) {
+		n = len - done < iov[i].iov_len ? len - done : iov[i].iov_len;
+		memcpy(iov[i].iov_base, bytes + done, n);
+	}
 	if (nr > 0 && !htp_stream_commit(app->s, done))
 		app->sent += done;
 }
 
 static void app_read(struct fuzz *f, struct app *app, int to, size_t len)
 {
-	__u8 buf[4096];
-	ssize_t nr, i;
+	__u8 buf[MAX_COPY];
+	ssize_t nr;
 
-	nr = htp_stream_read(app->s, buf, len < sizeof(buf) ? len : sizeof(buf));
-	for (i = 0; i < nr && f->honest; i++)
-		FUZZ_CHECK(buf[i] == pattern(app->s, to, app->received + i));
-	if (nr > 0)
-		app->received += nr;
+	nr = htp_stream_read(app->s, buf, len);
+	if (nr <= 0)
+		return;
+	FUZZ_CHECK(!f->honest || !memcmp(buf, pattern(app->s, to, app->received), nr));
+	app->received += nr;
 }
 
 static void op_stream(struct fuzz *f, enum fuzz_op op, int i)
@@ -261,9 +289,9 @@ static void op_stream(struct fuzz *f, enum fuzz_op op, int i)
 	if (!app->s)
 		return;
 	if (op == OP_WRITE)
-		app_write(app, !i, take(f, 2));
+		app_write(app, !i, take(f, 1) * 64);
 	else if (op == OP_READ)
-		app_read(f, app, i, take(f, 2));
+		app_read(f, app, i, take(f, 1) * 64);
 	else if (op == OP_FINISH)
 		htp_stream_finish(app->s);
 	else if (op == OP_RESET)
@@ -298,23 +326,36 @@ static void step(struct fuzz *f)
 	turn(f, 1);
 }
 
-int LLVMFuzzerTestOneInput(const __u8 *data, size_t size)
+/* Not all of it: clearing the pool would take most of the time */
+static void begin(struct fuzz *f, const __u8 *data, size_t size)
+{
+	int i;
+
+	f->p = data;
+	f->end = data + size;
+	f->now = FUZZ_SEC;
+	f->nr = 0;
+	memset(f->side, 0, sizeof(f->side));
+	for (i = 0; i < MAX_QUEUE; i++)
+		f->packet[i] = &f->pool[i];
+	f->honest = take(f, 1) & 1;
+}
+
+int fuzz_assoc(const __u8 *data, size_t size)
 {
 	static struct fuzz f;
 	int i;
 
-	memset(&f, 0, sizeof(f));
-	f.p = data;
-	f.end = data + size;
-	f.now = FUZZ_SEC;
-	f.honest = take(&f, 1) & 1;
+	begin(&f, data, size);
 	for (i = 0; i < 2; i++) {
 		f.side[i].a = fuzz_assoc_create(&f.side[i].mem, !i, f.now);
 		FUZZ_CHECK(f.side[i].a);
 	}
 	while (f.p < f.end)
 		step(&f);
-	fuzz_destroy(f.side[0].a, &f.side[0].mem);
-	fuzz_destroy(f.side[1].a, &f.side[1].mem);
+	for (i = 0; i < 2; i++) {
+		fuzz_check_memory(f.side[i].a, &f.side[i].mem);
+		fuzz_destroy(f.side[i].a, &f.side[i].mem);
+	}
 	return 0;
 }

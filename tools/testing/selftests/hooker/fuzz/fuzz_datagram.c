@@ -60,7 +60,7 @@ static void feed(bool initiator, const __u8 *data, size_t size)
 	fuzz_destroy(a, &mem);
 }
 
-int LLVMFuzzerTestOneInput(const __u8 *data, size_t size)
+int fuzz_datagram(const __u8 *data, size_t size)
 {
 	struct htp_hello hello;
 	struct htp_hdr hdr;

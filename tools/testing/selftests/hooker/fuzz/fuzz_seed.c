@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * usage: fuzz_seed DIR: writes the inputs that the fuzzers begin with, DIR/datagram/NN
- * with what two associations say to each other, and DIR/assoc/NN with some scripts.
+ * usage: fuzz_seed DIR: writes inputs that the fuzzers can begin with: DIR/datagram/NN
+ * with what two associations say to each other, DIR/assoc/NN with some scripts,
+ * DIR/segment/NN with handshakes, DIR/control/NN with requests.
  */
 #include <sys/stat.h>
 
@@ -104,25 +105,67 @@ static int seed_datagrams(const char *dir)
 static int seed_scripts(const char *dir)
 {
 	static const __u8 exchange[] = {
-		1, 7, 2, 'h', 'i', 8, 0, 0x20, 0, 10, 0, 4, 0, 0, 40, 4, 0, 136, 0, 0x30, 0,
-		138, 0, 4, 0, 0, 80, 4, 0, 9, 0, 0x40, 0, 137, 0, 0x40, 0, 4, 0, 12, 0, 140, 0,
+		1, 7, 2, 'h', 'i', 8, 0, 0x80, 10, 0, 4, 0, 0, 40, 4, 0, 136, 0, 0xf0,
+		138, 0, 4, 0, 0, 80, 4, 0, 9, 0, 0xff, 137, 0, 0xff, 4, 0, 12, 0, 140, 0,
+	};
+	static const __u8 bulk[] = {
+		1, 7, 0, 8, 0, 0xff, 8, 0, 0xff, 4, 0, 0, 40, 4, 0, 0, 200, 4, 0, 0, 40, 4, 0,
+		137, 0, 0xff, 4, 0, 137, 0, 0xff, 0, 200, 4, 0, 8, 0, 0xff, 0, 40, 4, 0, 0, 200,
+		4, 0, 137, 0, 0xff, 4, 0, 0, 200, 4, 0, 137, 0, 0xff, 10, 0, 138, 0, 4, 0, 0, 200,
+		4, 0, 2, 0, 4, 0, 2, 1, 4, 0, 12, 0, 140, 0,
 	};
 	static const __u8 losses[] = {
-		1, 7, 0, 8, 0, 0x40, 0, 5, 2, 4, 0, 0, 200, 2, 0, 4, 0, 2, 1, 4, 0, 6, 0, 3, 1,
-		2, 0, 5, 0, 2, 0, 4, 0, 137, 0, 0x20, 0, 0, 100, 8, 0, 0x20, 0, 4, 0, 2, 0, 4, 0,
+		1, 7, 0, 8, 0, 0xff, 5, 2, 4, 0, 0, 200, 2, 0, 4, 0, 2, 1, 4, 0, 6, 0, 3, 1,
+		2, 0, 5, 0, 2, 0, 4, 0, 137, 0, 0xff, 0, 100, 8, 0, 0x80, 4, 0, 2, 0, 4, 0,
 	};
 	static const __u8 forged[] = {
 		0, 17, 0, 8, 0, 6, 6, 2, 0, 0x10, 2, 0, 4, 0, 145, 0, 13, 0, 13,
 		0x0a, 1, 1, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 17, 0, 2, 1, 1, 1, 1, 16, 0, 4, 0x10,
 	};
 	static const __u8 no_memory[] = {
-		1, 15, 3, 7, 2, 'h', 'i', 7, 0, 8, 0, 0x40, 0, 143, 2, 4, 0, 2, 0, 4, 0, 14, 13,
+		1, 15, 3, 7, 2, 'h', 'i', 7, 0, 8, 0, 0xff, 143, 2, 4, 0, 2, 0, 4, 0, 14, 13,
 	};
 
 	return save(dir, "assoc", 0, exchange, sizeof(exchange)) ||
 	       save(dir, "assoc", 1, losses, sizeof(losses)) ||
 	       save(dir, "assoc", 2, forged, sizeof(forged)) ||
-	       save(dir, "assoc", 3, no_memory, sizeof(no_memory));
+	       save(dir, "assoc", 3, no_memory, sizeof(no_memory)) ||
+	       save(dir, "assoc", 4, bulk, sizeof(bulk));
+}
+
+/* A SYN-ACK over IPv4 and a SYN over IPv6, with all options that are read */
+static int seed_segments(const char *dir)
+{
+	static const __u8 synack[] = {
+		0x45, 0, 0, 80, 0, 0, 0x40, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
+		0, 80, 0xc0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0xf0, 0x12, 0xff, 0xff, 0, 0, 0, 0,
+		2, 4, 5, 0xb4, 4, 2, 8, 10, 0, 0, 0, 3, 0, 0, 0, 4, 1, 3, 3, 7,
+		254, 20, 0x48, 0x4b, 0x10, 3, 0x13, 0x88, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
+	};
+	static const __u8 syn6[] = {
+		0x60, 0, 0, 0, 0, 28, 6, 64, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+		0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2,
+		0xc0, 0, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 0x70, 2, 0xff, 0xff, 0, 0, 0, 0,
+		1, 1, 4, 2, 3, 3, 15, 0,
+	};
+
+	return save(dir, "segment", 0, synack, sizeof(synack)) ||
+	       save(dir, "segment", 1, syn6, sizeof(syn6));
+}
+
+/* The first byte says how large the pieces are that it comes in */
+static int seed_requests(const char *dir)
+{
+	static const char * const requests[] = {
+		"zshow flows\n", "zshow stats json\n", "!show xyz json\n", "zshow flows  json\n",
+		"zshow flows\nshow stats\n", "zshow flows",
+	};
+	int err = 0;
+	size_t i;
+
+	for (i = 0; !err && i < sizeof(requests) / sizeof(requests[0]); i++)
+		err = save(dir, "control", i, requests[i], strlen(requests[i]));
+	return err;
 }
 
 int main(int argc, char **argv)
@@ -132,5 +175,5 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	return seed_hellos(argv[1]) || seed_repair(argv[1]) || seed_datagrams(argv[1]) ||
-	       seed_scripts(argv[1]);
+	       seed_scripts(argv[1]) || seed_segments(argv[1]) || seed_requests(argv[1]);
 }
