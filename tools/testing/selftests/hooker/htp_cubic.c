@@ -135,4 +135,26 @@ TEST_F(cubic, hystart_leaves_slow_start_when_a_queue_builds_up)
 		  htp_cc_cubic.pacing_rate(self->cc, 100 * HTP_MSEC));
 }
 
+/* Late samples for a round, then the queue is gone again: slow start goes on as before */
+TEST_F(cubic, hystart_returns_to_slow_start)
+{
+	__u64 before, least = 10000;
+	int round, i;
+
+	for (round = 0; round < 8; round++) {
+		before = htp_cc_cubic.cwnd(self->cc);
+		for (i = 0; i < 10; i++) {
+			self->ack.acked_bytes = 1000;
+			self->ack.max_in_flight = htp_cc_cubic.cwnd(self->cc);
+			self->ack.largest_pn++;
+			self->ack.next_pn = self->ack.largest_pn + 9;
+			self->ack.rtt_ns = (round == 3 || round == 4 ? 120 : 100) * HTP_MSEC;
+			htp_cc_cubic.on_ack(self->cc, &self->ack);
+		}
+		least = htp_min(least, htp_cc_cubic.cwnd(self->cc) - before);
+	}
+	EXPECT_GT(8000, least);
+	EXPECT_EQ(before + 10000, htp_cc_cubic.cwnd(self->cc));
+}
+
 TEST_HARNESS_MAIN

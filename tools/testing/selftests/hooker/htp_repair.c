@@ -687,24 +687,61 @@ TEST(answers_with_loss_and_no_memory)
 	EXPECT_LT(0, sent.repair_bytes);
 }
 
-/* The queue is what loses: parity would only add to it */
+/*
+ * A path that loses, and others keep its queue half full: parity would only add to it. Each
+ * answer follows a pause, so nothing but the queue speaks against parity.
+ */
 TEST(full_path)
+{
+	struct htp_stats before = { 0 }, after;
+	struct sim_link *link;
+	struct sim sim;
+	__u64 end;
+	int i;
+
+	sim_init(&sim, seed());
+	link = &sim.link[SIM_B];
+	link->rate = 1250 * 1000;
+	link->queue = 100 * 1000;
+	link->loss = 0.05;
+	ASSERT_EQ(0, sim_start(&sim));
+	for (i = 0; i < 300; i++) {
+		if (i == 50)
+			htp_assoc_stats(sim.assoc[SIM_B], &before);
+		sim_open(&sim, SIM_A, 100, 5000);
+		for (end = sim.now + 300 * SIM_MSEC; sim.now < end; sim_run_for(&sim, SIM_MSEC))
+			if (i >= 50)
+				link->busy_ns = htp_max(link->busy_ns, sim.now + 40 * SIM_MSEC);
+	}
+	EXPECT_EQ(0, sim_run(&sim, 60 * SIM_SEC));
+	htp_assoc_stats(sim.assoc[SIM_B], &after);
+	after.repair_bytes -= before.repair_bytes;
+	printf("# %llu bytes of parity, %llu packets lost\n", after.repair_bytes,
+	       after.lost_packets - before.lost_packets);
+	EXPECT_LT(0, before.repair_bytes);	/* there was no queue yet */
+	EXPECT_LT(20, after.lost_packets - before.lost_packets);
+	EXPECT_GT((after.tx_bytes - before.tx_bytes) / 100, after.repair_bytes);
+	EXPECT_EQ(0, sim.errors);
+	EXPECT_EQ(0, sim_exit(&sim));
+}
+
+/* No pause in it: parity for the first window, and for no other, although packets get lost */
+TEST(bulk)
 {
 	struct htp_stats sent;
 	struct sim sim;
 
 	sim_init(&sim, seed());
-	sim.config[SIM_B].cc = &htp_cc_cubic;
-	sim.link[SIM_B].rate = 1250000;
-	sim.link[SIM_B].queue = 100000;
+	sim.link[SIM_B].rate = 12500 * 1000;
+	sim.link[SIM_B].loss = 0.01;
 	ASSERT_EQ(0, sim_start(&sim));
-	sim_open(&sim, SIM_A, 100, 10000000);
+	sim_open(&sim, SIM_A, 100, 20 * 1000 * 1000);
 	EXPECT_EQ(0, sim_run(&sim, 120 * SIM_SEC));
 	htp_assoc_stats(sim.assoc[SIM_B], &sent);
-	EXPECT_LT(0, sent.lost_packets);
-	EXPECT_GT(sent.tx_bytes / 500, sent.repair_bytes);
 	printf("# %llu bytes of parity, %llu packets lost\n", sent.repair_bytes,
 	       sent.lost_packets);
+	EXPECT_LT(100, sent.lost_packets);
+	EXPECT_GT(sent.tx_bytes / 200, sent.repair_bytes);
 	EXPECT_EQ(0, sim.errors);
 	EXPECT_EQ(0, sim_exit(&sim));
 }

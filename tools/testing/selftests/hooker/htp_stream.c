@@ -432,4 +432,47 @@ TEST_F(sim, writable_event)
 	htp_stream_release(s);
 }
 
+/* Without an allocator there is libc's; half of one is a mistake, and so is no window */
+TEST(configuration)
+{
+	struct htp_config config = {
+		.max_datagram = 1200, .window = 1000, .stream_window = 1000,
+		.stream_buffer = 1000, .peer_window = 1000, .peer_stream_window = 1000,
+	};
+	struct htp_config wrong;
+	struct htp_assoc *a;
+	struct htp_stream *s;
+	struct sim sim;
+	int owner;
+
+	a = htp_assoc_create(&config, 0);
+	ASSERT_NE(NULL, a);
+	s = htp_stream_open(a, NULL, 0, NULL);
+	ASSERT_NE(NULL, s);
+	htp_stream_set_owner(s, &owner);
+	EXPECT_EQ(&owner, htp_stream_owner(s));
+	htp_assoc_destroy(a);
+	htp_assoc_destroy(NULL);
+
+	sim_init(&sim, 1);
+	wrong = config;
+	wrong.alloc = sim.config[SIM_A].alloc;
+	EXPECT_EQ(NULL, htp_assoc_create(&wrong, 0));
+	wrong = config;
+	wrong.free = sim.config[SIM_A].free;
+	EXPECT_EQ(NULL, htp_assoc_create(&wrong, 0));
+	wrong = config;
+	wrong.max_datagram = HTP_MIN_DATAGRAM - 1;
+	EXPECT_EQ(NULL, htp_assoc_create(&wrong, 0));
+	wrong = config;
+	wrong.window = 0;
+	EXPECT_EQ(NULL, htp_assoc_create(&wrong, 0));
+	wrong = config;
+	wrong.stream_window = 0;
+	EXPECT_EQ(NULL, htp_assoc_create(&wrong, 0));
+	wrong = config;
+	wrong.stream_buffer = 0;
+	EXPECT_EQ(NULL, htp_assoc_create(&wrong, 0));
+}
+
 TEST_HARNESS_MAIN
