@@ -79,7 +79,7 @@ TEST_F(sim, keep_alive)
 {
 	struct sim *sim = &self->sim;
 	struct sim_flow *flow;
-	__u64 sent;
+	__u64 sent, timers;
 	int side;
 
 	for (side = SIM_A; side <= SIM_B; side++) {
@@ -93,7 +93,11 @@ TEST_F(sim, keep_alive)
 	ASSERT_NE(NULL, flow);
 	sim_run_for(sim, 10 * SIM_SEC);
 	sent = sim->link[SIM_A].nr_sent;
+	timers = sim->nr_timers[SIM_A] + sim->nr_timers[SIM_B];
 	sim_run_for(sim, 3600 * SIM_SEC);
+	timers = sim->nr_timers[SIM_A] + sim->nr_timers[SIM_B] - timers;
+	printf("# %llu timers in an hour\n", timers);
+	EXPECT_GE(1500, timers);	/* a PING of either side each 10 s, and ACKs that wait */
 	EXPECT_FALSE(htp_assoc_is_closed(sim->assoc[SIM_A]));
 	EXPECT_GE(sim->link[SIM_A].nr_sent - sent, 300);
 	EXPECT_LE(sim->link[SIM_A].nr_sent - sent, 800);
@@ -103,6 +107,66 @@ TEST_F(sim, keep_alive)
 	EXPECT_TRUE(htp_assoc_is_closed(sim->assoc[SIM_A]));
 	EXPECT_EQ(HTP_CODE_TIMEOUT, htp_assoc_code(sim->assoc[SIM_A]));
 	EXPECT_EQ(HTP_CODE_TIMEOUT, htp_assoc_code(sim->assoc[SIM_B]));
+}
+
+/* No keep-alive, no idle timeout, streams open or not: an hour in which nobody wakes up */
+TEST_F(sim, silence)
+{
+	struct sim *sim = &self->sim;
+	struct sim_flow *flow;
+	__u64 timers, sent;
+	int i;
+
+	ASSERT_EQ(0, sim_start(sim));
+	for (i = 0; i < 2; i++) {
+		sim->linger = i;
+		flow = sim_open(sim, SIM_A, 100 * KB, 100 * KB);
+		ASSERT_NE(NULL, flow);
+		sim_run_for(sim, 10 * SIM_SEC);
+		EXPECT_TRUE(flow->finished);
+		EXPECT_EQ(HTP_NEVER, sim_next(sim));
+		timers = sim->nr_timers[SIM_A] + sim->nr_timers[SIM_B];
+		sent = sim->link[SIM_A].nr_sent + sim->link[SIM_B].nr_sent;
+		sim_run_for(sim, 3600 * SIM_SEC);
+		EXPECT_EQ(timers, sim->nr_timers[SIM_A] + sim->nr_timers[SIM_B]);
+		EXPECT_EQ(sent, sim->link[SIM_A].nr_sent + sim->link[SIM_B].nr_sent);
+	}
+	EXPECT_EQ(1, stats_of(sim, SIM_A).nr_streams);
+	ASSERT_NE(NULL, sim_open(sim, SIM_B, 1 * MB, 1 * MB));	/* and all goes on */
+	sim_run_for(sim, 10 * SIM_SEC);
+	EXPECT_TRUE(is_complete(sim));
+}
+
+/*
+ * A transfer in all that can happen to it: from its first datagram to an hour later a
+ * timer fires only when there is something to do.
+ */
+TEST_F(sim, no_busy_timer)
+{
+	struct sim *sim = &self->sim;
+	__u64 timers, datagrams;
+	int side;
+
+	for (side = SIM_A; side <= SIM_B; side++) {
+		sim->config[side].idle_timeout_ns = 300 * SIM_SEC;
+		sim->config[side].keepalive_ns = 10 * SIM_SEC;
+		sim->link[side].rate = 1250 * KB;
+		sim->link[side].queue = 50 * KB;
+		sim->link[side].loss = 0.05;
+		sim->link[side].reorder = 0.1;
+		sim->link[side].reorder_ns = 20 * SIM_MSEC;
+	}
+	ASSERT_EQ(0, sim_start(sim));
+	ASSERT_NE(NULL, sim_open(sim, SIM_A, 2 * MB, 2 * MB));
+	sim_run_for(sim, 3600 * SIM_SEC);
+	timers = sim->nr_timers[SIM_A] + sim->nr_timers[SIM_B];
+	datagrams = sim->link[SIM_A].nr_sent + sim->link[SIM_B].nr_sent;
+	printf("# %llu timers, %llu datagrams\n", timers, datagrams);
+	EXPECT_LT(timers, datagrams);
+	EXPECT_TRUE(htp_assoc_is_closed(sim->assoc[SIM_A]));
+	EXPECT_TRUE(htp_assoc_is_closed(sim->assoc[SIM_B]));
+	EXPECT_EQ(HTP_NEVER, sim_next(sim));
+	EXPECT_TRUE(is_complete(sim));
 }
 
 TEST_F(sim, dead_peer)

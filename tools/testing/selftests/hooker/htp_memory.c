@@ -134,39 +134,108 @@ TEST_F(sim, receiving_takes_no_memory)
  * The n-th allocation of one side fails, for each n: the transfer completes or
  * both sides are told, nothing leaks. Later allocations work again.
  */
-static bool run_with_failure(struct __test_metadata *_metadata, enum sim_side side, __u64 nth)
+FIXTURE(nth)
 {
-	const struct sim_link link = { .delay_ns = 5 * SIM_MSEC, .rate = 1250 * KB, .loss = 0.05 };
-	bool reached;
-	struct sim sim;
+	struct sim	sim;
+};
+
+FIXTURE_VARIANT(nth)
+{
+	struct sim_link	link;
+	int		nr_flows;
+	__u64		bytes;
+	bool		reset;		/* one of the flows, in mid-transfer */
+	bool		parity;		/* short answers after pauses */
+	int		least;		/* allocations */
+};
+
+FIXTURE_VARIANT_ADD(nth, four_flows)
+{
+	.link = { .delay_ns = 5 * SIM_MSEC, .rate = 1250 * KB, .loss = 0.05 },
+	.nr_flows = 4, .bytes = 50 * KB, .least = 20,
+};
+
+FIXTURE_VARIANT_ADD(nth, disorder)
+{
+	.link = {
+		.delay_ns = 5 * SIM_MSEC, .rate = 1250 * KB, .loss = 0.1, .reorder = 0.3,
+		.reorder_ns = 20 * SIM_MSEC, .duplicate = 0.1, .burst = 0.01, .burst_end = 0.2,
+		.burst_loss = 1,
+	},
+	.nr_flows = 12, .bytes = 60 * KB, .reset = true, .least = 60,
+};
+
+FIXTURE_VARIANT_ADD(nth, parity)
+{
+	.link = { .delay_ns = 10 * SIM_MSEC, .loss = 0.1 },
+	.nr_flows = 10, .bytes = 8 * KB, .parity = true, .least = 40,
+};
+
+FIXTURE_SETUP(nth)
+{
+	printf("# seeds %llu to %llu\n", seed(), seed() + nr_seeds() - 1);
+}
+
+FIXTURE_TEARDOWN(nth)
+{
+}
+
+static void nth_flows(struct sim *sim, const FIXTURE_VARIANT(nth) *variant)
+{
+	struct sim_flow *flow = NULL;
 	int i;
 
-	sim_init(&sim, seed());
-	set_links(&sim, &link);
-	sim.mem[side].fail_at = nth;
-	if (sim_start(&sim)) {
-		EXPECT_EQ(0, sim_exit(&sim));
+	for (i = 0; i < variant->nr_flows; i++) {
+		flow = sim_open(sim, i % 2 ? SIM_A : SIM_B, variant->bytes, variant->bytes / 2);
+		if (variant->parity)
+			sim_run_for(sim, 200 * SIM_MSEC);
+	}
+	if (!variant->reset || !flow)
+		return;
+	sim_run_for(sim, 60 * SIM_MSEC);
+	if (!flow->stream)
+		return;
+	flow->reset = true;
+	htp_stream_release(flow->stream);
+	flow->stream = NULL;
+	sim->nr_live--;
+}
+
+static bool nth_fails(struct __test_metadata *_metadata, struct sim *sim,
+		      const FIXTURE_VARIANT(nth) *variant, __u64 with_seed, enum sim_side side,
+		      __u64 nth)
+{
+	bool reached;
+
+	sim_init(sim, with_seed);
+	set_links(sim, &variant->link);
+	sim->mem[side].fail_at = nth;
+	if (sim_start(sim)) {
+		EXPECT_EQ(0, sim_exit(sim));
 		return true;
 	}
-	for (i = 0; i < 4; i++)
-		sim_open(&sim, i % 2 ? SIM_A : SIM_B, 50 * KB, 20 * KB);
-	EXPECT_EQ(0, sim_run(&sim, 60 * SIM_SEC)) {
-		TH_LOG("side %d, allocation %llu", side, nth);
+	nth_flows(sim, variant);
+	EXPECT_EQ(0, sim_run(sim, 60 * SIM_SEC)) {
+		TH_LOG("seed %llu, side %d, allocation %llu", with_seed, side, nth);
 	}
-	reached = sim.mem[side].nr >= nth;
-	finish(_metadata, &sim);
+	reached = sim->mem[side].nr >= nth;
+	finish(_metadata, sim);
 	return reached;
 }
 
-TEST(nth_allocation_fails)
+TEST_F_TIMEOUT(nth, allocation_fails, LONG_TEST_S)
 {
+	unsigned int i;
 	int side;
 	__u64 n;
 
-	for (side = SIM_A; side <= SIM_B; side++) {
-		for (n = 1; run_with_failure(_metadata, side, n); n++)
-			ASSERT_TRUE(_metadata->exit_code != KSFT_FAIL);
-		EXPECT_GT(n, 20);
+	for (i = 0; i < nr_seeds(); i++) {
+		for (side = SIM_A; side <= SIM_B; side++) {
+			for (n = 1; nth_fails(_metadata, &self->sim, variant, seed() + i, side,
+					      n); n++)
+				ASSERT_TRUE(_metadata->exit_code != KSFT_FAIL);
+			EXPECT_GT(n, variant->least);
+		}
 	}
 }
 

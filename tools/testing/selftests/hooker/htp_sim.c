@@ -1,163 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The transport core in the simulator: whatever the link does, all bytes of a
- * stream arrive exactly once and in order, or both sides are told.
+ * The transport core in the simulator: random worlds, damage that gets past the
+ * checksum, and that the same seed gives the same run.
  *
- * HTP_SEED=n in the environment changes what the links do.
+ * HTP_SEED=n in the environment changes what the links do, HTP_SEEDS=n how many worlds
+ * there are.
  */
 #include "htp_test.h"
-
-FIXTURE(link)
-{
-	struct sim	sim;
-};
-
-FIXTURE_VARIANT(link)
-{
-	struct sim_link	link;
-	__u64		bytes;
-};
-
-FIXTURE_VARIANT_ADD(link, clean)
-{
-	.link = { .delay_ns = 10 * SIM_MSEC },
-	.bytes = 20 * MB,
-};
-
-FIXTURE_VARIANT_ADD(link, no_delay)
-{
-	.link = { .rate = 125 * MB },
-	.bytes = 20 * MB,
-};
-
-FIXTURE_VARIANT_ADD(link, slow)
-{
-	.link = { .rate = 125 * KB, .delay_ns = 100 * SIM_MSEC, .queue = 20 * KB },
-	.bytes = 2 * MB,
-};
-
-FIXTURE_VARIANT_ADD(link, loss_per_mille)
-{
-	.link = { .rate = 12500 * KB, .delay_ns = 10 * SIM_MSEC, .loss = 0.001 },
-	.bytes = 10 * MB,
-};
-
-FIXTURE_VARIANT_ADD(link, loss_1_percent)
-{
-	.link = { .rate = 12500 * KB, .delay_ns = 10 * SIM_MSEC, .loss = 0.01 },
-	.bytes = 5 * MB,
-};
-
-FIXTURE_VARIANT_ADD(link, loss_10_percent)
-{
-	.link = { .rate = 12500 * KB, .delay_ns = 10 * SIM_MSEC, .loss = 0.1 },
-	.bytes = 2 * MB,
-};
-
-FIXTURE_VARIANT_ADD(link, loss_30_percent)
-{
-	.link = { .rate = 12500 * KB, .delay_ns = 10 * SIM_MSEC, .loss = 0.3 },
-	.bytes = 1 * MB,
-};
-
-FIXTURE_VARIANT_ADD(link, reorder)
-{
-	.link = {
-		.rate = 12500 * KB, .delay_ns = 10 * SIM_MSEC, .reorder = 0.2,
-		.reorder_ns = 15 * SIM_MSEC,
-	},
-	.bytes = 5 * MB,
-};
-
-FIXTURE_VARIANT_ADD(link, reorder_all)
-{
-	.link = { .delay_ns = 1 * SIM_MSEC, .reorder = 1, .reorder_ns = 50 * SIM_MSEC },
-	.bytes = 2 * MB,
-};
-
-FIXTURE_VARIANT_ADD(link, duplicate)
-{
-	.link = { .rate = 12500 * KB, .delay_ns = 10 * SIM_MSEC, .duplicate = 0.5 },
-	.bytes = 5 * MB,
-};
-
-FIXTURE_VARIANT_ADD(link, corrupt)
-{
-	.link = { .rate = 12500 * KB, .delay_ns = 10 * SIM_MSEC, .corrupt = 0.05 },
-	.bytes = 2 * MB,
-};
-
-FIXTURE_VARIANT_ADD(link, all_at_once)
-{
-	.link = {
-		.rate = 1250 * KB, .delay_ns = 30 * SIM_MSEC, .queue = 30 * KB,
-		.loss = 0.05, .duplicate = 0.1, .reorder = 0.1, .reorder_ns = 40 * SIM_MSEC,
-		.corrupt = 0.02,
-	},
-	.bytes = 1 * MB,
-};
-
-FIXTURE_SETUP(link)
-{
-	printf("# seed %llu\n", seed());
-	sim_init(&self->sim, seed());
-	set_links(&self->sim, &variant->link);
-	ASSERT_EQ(0, sim_start(&self->sim));
-}
-
-FIXTURE_TEARDOWN(link)
-{
-	finish(_metadata, &self->sim);
-}
-
-TEST_F(link, one_stream)
-{
-	ASSERT_NE(NULL, sim_open(&self->sim, SIM_A, 1000, variant->bytes));
-	ASSERT_EQ(0, sim_run(&self->sim, 3600 * SIM_SEC));
-	EXPECT_TRUE(is_complete(&self->sim));
-	sim_run_for(&self->sim, 10 * SIM_SEC);
-	EXPECT_TRUE(is_settled(&self->sim));
-}
-
-TEST_F(link, both_ways_from_both_sides)
-{
-	ASSERT_NE(NULL, sim_open(&self->sim, SIM_A, variant->bytes / 4, variant->bytes / 4));
-	ASSERT_NE(NULL, sim_open(&self->sim, SIM_B, variant->bytes / 4, variant->bytes / 4));
-	ASSERT_EQ(0, sim_run(&self->sim, 3600 * SIM_SEC));
-	EXPECT_TRUE(is_complete(&self->sim));
-	sim_run_for(&self->sim, 10 * SIM_SEC);
-	EXPECT_TRUE(is_settled(&self->sim));
-}
-
-TEST_F(link, hundred_streams)
-{
-	int i;
-
-	for (i = 0; i < 100; i++) {
-		enum sim_side side = i % 3 ? SIM_A : SIM_B;
-
-		ASSERT_NE(NULL, sim_open(&self->sim, side, sim_random(&self->sim) % (20 * KB),
-					 sim_random(&self->sim) % (variant->bytes / 100)));
-	}
-	ASSERT_EQ(0, sim_run(&self->sim, 3600 * SIM_SEC));
-	EXPECT_TRUE(is_complete(&self->sim));
-	sim_run_for(&self->sim, 10 * SIM_SEC);
-	EXPECT_TRUE(is_settled(&self->sim));
-}
-
-TEST_F(link, one_after_the_other_with_timers_of_1_ms)
-{
-	int i;
-
-	self->sim.tick_ns = SIM_MSEC;
-	for (i = 0; i < 20; i++) {
-		ASSERT_NE(NULL, sim_open(&self->sim, SIM_A, i * 500, i * 5000));
-		ASSERT_EQ(0, sim_run(&self->sim, 300 * SIM_SEC));
-	}
-	EXPECT_TRUE(is_complete(&self->sim));
-	sim_run_for(&self->sim, 10 * SIM_SEC);
-	EXPECT_TRUE(is_settled(&self->sim));
-}
 
 TEST_F(sim, an_hour_of_delay)
 {
@@ -217,6 +66,10 @@ static void random_world(struct sim *sim)
 		link->duplicate = pick(sim, 0, 1) * 0.1;
 		link->reorder = pick(sim, 0, 2) * 0.1;
 		link->reorder_ns = pick(sim, 1, 50) * SIM_MSEC;
+		link->corrupt = pick(sim, 0, 1) * 0.02;
+		link->burst = pick(sim, 0, 2) * 0.005;
+		link->burst_end = 0.2;
+		link->burst_loss = 0.7;
 		config->max_datagram = pick(sim, 1200, 9000);
 		config->stream_buffer = pick(sim, 1, 1000 * KB >> pick(sim, 0, 10));
 		config->window = window;
@@ -247,7 +100,18 @@ static void read_all(struct sim *sim, enum sim_side side)
 			sim_read(sim, flow);
 }
 
-/* Something that an application may do at any time; true if not all bytes can arrive */
+/* Another path from now on; datagrams under way keep the time at which they arrive */
+static void random_change(struct sim *sim)
+{
+	struct sim_link *link = &sim->link[pick(sim, SIM_A, SIM_B)];
+
+	link->delay_ns = pick(sim, 0, 100) * SIM_MSEC;
+	if (link->rate)
+		link->rate = pick(sim, 20 * KB, 20 * MB);
+	link->loss = pick(sim, 0, 3) * 0.05;
+}
+
+/* What may happen at any time, by the application or the path; true if not all bytes can arrive */
 static bool random_act(struct sim *sim)
 {
 	const struct htp_config *a = &sim->config[SIM_A], *b = &sim->config[SIM_B];
@@ -256,7 +120,7 @@ static bool random_act(struct sim *sim)
 	enum sim_side side = pick(sim, SIM_A, SIM_B);
 	struct sim_flow *flow;
 
-	switch (pick(sim, 0, 5)) {
+	switch (pick(sim, 0, 6)) {
 	case 0:
 		sim->paused[side] = true;
 		return false;
@@ -273,16 +137,19 @@ static bool random_act(struct sim *sim)
 		flow->stream = NULL;
 		sim->nr_live--;
 		return true;
+	case 3:
+		random_change(sim);
+		return false;
 	default:
 		return !sim_open(sim, side, pick(sim, 0, most), pick(sim, 0, most));
 	}
 }
 
-TEST(random_worlds)
+TEST_F_TIMEOUT(sim, random_worlds, LONG_TEST_S)
 {
 	unsigned int world, i;
 
-	for (world = 0; world < 150; world++) {
+	for (world = 0; world < 75 * nr_seeds(); world++) {
 		bool cut = false;
 		struct sim sim;
 
@@ -290,7 +157,7 @@ TEST(random_worlds)
 		random_world(&sim);
 		sim.audit = true;
 		ASSERT_EQ(0, sim_start(&sim));
-		sim.mem[SIM_A].fail_every = world % 3 ? 0 : pick(&sim, 2, 50);
+		sim.mem[world / 3 % 2].fail_every = world % 3 ? 0 : pick(&sim, 2, 50);
 		for (i = 0; i < 60; i++) {
 			cut |= random_act(&sim);
 			sim_run_for(&sim, pick(&sim, 0, 200) * SIM_MSEC);
@@ -314,11 +181,11 @@ TEST(random_worlds)
 }
 
 /* Damage gets past the checksum: the parser survives; what comes out is not looked at */
-TEST(damaged_datagrams_are_delivered)
+TEST_F_TIMEOUT(sim, damaged_datagrams_are_delivered, LONG_TEST_S)
 {
 	unsigned int i;
 
-	for (i = 0; i < 200; i++) {
+	for (i = 0; i < 100 * nr_seeds(); i++) {
 		const struct sim_link link = {
 			.delay_ns = 5 * SIM_MSEC, .loss = 0.01, .corrupt = 0.2,
 			.deliver_bad = true,

@@ -25,6 +25,18 @@ static inline __u64 seed(void)
 	return value ? strtoull(value, NULL, 0) : 20240611;
 }
 
+/* How many seeds cheap scenarios are run with, HTP_SEEDS in the environment */
+static inline unsigned int nr_seeds(void)
+{
+	const char *value = getenv("HTP_SEEDS");
+	unsigned long nr = value ? strtoul(value, NULL, 0) : 2;
+
+	return htp_max(nr, 1);
+}
+
+/* Of a test that takes HTP_SEEDS times as long; how long that may be is the runner's business */
+#define LONG_TEST_S	36000
+
 static inline void set_links(struct sim *sim, const struct sim_link *link)
 {
 	sim->link[SIM_A] = *link;

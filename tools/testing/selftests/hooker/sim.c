@@ -174,11 +174,19 @@ static void deliver(struct sim *sim, enum sim_side from, const __u8 *pkt, size_t
 	heap_push(sim, packet);
 }
 
+static bool is_burst(struct sim *sim, struct sim_link *link)
+{
+	if (!link->burst)
+		return false;
+	link->is_bad = link->is_bad ? !chance(sim, link->burst_end) : chance(sim, link->burst);
+	return link->is_bad && chance(sim, link->burst_loss);
+}
+
 static bool is_dropped(struct sim *sim, struct sim_link *link)
 {
 	__u64 nr = link->nr_sent++;
 
-	if (link->dead || (!link->late_loss && chance(sim, link->loss)))
+	if (link->dead || is_burst(sim, link) || (!link->late_loss && chance(sim, link->loss)))
 		return true;
 	return nr < 64 && (link->drop_mask >> nr & 1);
 }
@@ -410,8 +418,10 @@ static void turn(struct sim *sim, enum sim_side side)
 	ssize_t len = 0;
 	int nr = 0;
 
-	if (htp_assoc_deadline(a) <= sim->now)
+	if (htp_assoc_deadline(a) <= sim->now) {
+		sim->nr_timers[side]++;
 		htp_assoc_expire(a, sim->now);
+	}
 	fetch_events(sim, side);
 	while (nr++ < MAX_TX && (len = htp_assoc_tx(a, pkt, sizeof(pkt), sim->now)) > 0)
 		transmit(sim, side, pkt, len);
@@ -682,6 +692,7 @@ static void config_default(struct sim *sim, enum sim_side side)
 void sim_init(struct sim *sim, __u64 seed)
 {
 	memset(sim, 0, sizeof(*sim));
+	sim_count(seed);
 	sim->random = seed;
 	sim->now = SIM_SEC;
 	sim->overhead = 28;

@@ -37,6 +37,9 @@ enum sim_side {
  * @reorder_ns:	   likewise
  * @corrupt:	   that one bit of it flips: dropped, as a checksum would
  * @deliver_bad:   or delivered
+ * @burst:	   probability that a bad time begins with a datagram (Gilbert-Elliott)
+ * @burst_end:	   that it ends with one
+ * @burst_loss:	   that a datagram is lost meanwhile
  * @drop_mask:	   bit n: the n-th datagram (from 0) is lost
  * @dead:	   all are
  * @late_loss:	   @loss strikes behind the queue: what is lost has used the rate, too
@@ -49,6 +52,7 @@ struct sim_link {
 	double	loss, duplicate, reorder, corrupt;
 	__u64	reorder_ns;
 	bool	deliver_bad;
+	double	burst, burst_end, burst_loss;
 	__u64	drop_mask;
 	bool	dead;
 	bool	late_loss;
@@ -56,6 +60,7 @@ struct sim_link {
 
 	/* private: the link's own state */
 	__u64	busy_ns;	/* until then it is sending */
+	bool	is_bad;		/* a burst of losses goes on */
 	__u64	nr_sent;	/* datagrams offered */
 	__u64	nr_lost;
 	__u64	nr_overflow;	/* of these, the queue had no room for */
@@ -120,6 +125,7 @@ struct sim_mem {
  * @audit:    look inside after each step
  * @flows:    all ends, newest first; owned
  * @nr_live:  of these, with a stream
+ * @nr_timers: how often the side's deadline was due
  * @retry_ns: an application found no memory and tries again then, 0: none did
  * @errors:   wrong bytes, timers that don't advance, unexpected return values
  * @trace:    hash of all datagrams and their times
@@ -134,6 +140,7 @@ struct sim {
 	bool			paused[2], refuse[2], linger, audit;
 	struct sim_flow		*flows;
 	unsigned int		nr_live, errors;
+	__u64			nr_timers[2];
 	__u64			retry_ns;
 	__u64			trace;
 	unsigned int		overhead;
@@ -158,5 +165,6 @@ void	sim_read(struct sim *sim, struct sim_flow *flow);
 struct sim_flow *sim_peer(struct sim *sim, const struct sim_flow *flow);
 long	sim_exit(struct sim *sim);			/* allocations that leaked */
 __u64	sim_random(struct sim *sim);
+void	sim_count(__u64 seed);				/* one scenario more */
 
 #endif /* SIM_H */

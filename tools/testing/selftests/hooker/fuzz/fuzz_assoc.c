@@ -300,6 +300,7 @@ static void op_stream(struct fuzz *f, enum fuzz_op op, int i)
 		app_forget(app);
 }
 
+/* One operation, and then the usual loop of the sides that it may have changed */
 static void step(struct fuzz *f)
 {
 	unsigned int byte = take(f, 1);
@@ -322,8 +323,10 @@ static void step(struct fuzz *f)
 		side->mem.fail_in = take(f, 1) % 32;
 	else
 		op_stream(f, op, byte >> 7);
-	turn(f, 0);
-	turn(f, 1);
+	if (op <= OP_DUPLICATE || !(byte >> 7))
+		turn(f, 0);
+	if (op <= OP_DUPLICATE || byte >> 7)
+		turn(f, 1);
 }
 
 /* Not all of it: clearing the pool would take most of the time */
