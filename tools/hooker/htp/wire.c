@@ -9,6 +9,21 @@
 
 #define HELLO_BODY_LEN	(HTP_HELLO_LEN - HTP_HDR_LEN)
 
+static int hdr_read(struct htp_reader *r, struct htp_hdr *hdr)
+{
+	__u8 first;
+
+	if (htp_reader_left(r) < HTP_HDR_LEN)
+		return -EBADMSG;
+	first = htp_read_be(r, 1);
+	hdr->type = first & 0xf;
+	hdr->flags = htp_read_be(r, 1);
+	hdr->ctl_len = htp_read_be(r, 2);
+	hdr->pn = htp_read_be(r, 4);
+	hdr->dst_id = htp_read_be(r, 8);
+	return first >> 4 == HTP_VERSION && hdr->type <= HTP_PROBE_REPLY ? 0 : -EBADMSG;
+}
+
 /**
  * htp_hdr_read() - read and check the fixed header
  * @pkt: the datagram
@@ -21,18 +36,10 @@
 int htp_hdr_read(const void *pkt, size_t len, struct htp_hdr *hdr)
 {
 	struct htp_reader r = { .p = pkt, .end = (const __u8 *)pkt + len };
-	__u8 first;
+	int err = hdr_read(&r, hdr);
 
-	if (len < HTP_HDR_LEN)
-		return -EBADMSG;
-	first = htp_read_be(&r, 1);
-	hdr->type = first & 0xf;
-	hdr->flags = htp_read_be(&r, 1);
-	hdr->ctl_len = htp_read_be(&r, 2);
-	hdr->pn = htp_read_be(&r, 4);
-	hdr->dst_id = htp_read_be(&r, 8);
-	if (first >> 4 != HTP_VERSION || hdr->type > HTP_PROBE_REPLY)
-		return -EBADMSG;
+	if (err)
+		return err;
 	return hdr->ctl_len <= htp_reader_left(&r) ? 0 : -EBADMSG;
 }
 
@@ -56,6 +63,19 @@ int htp_hdr_write(void *pkt, size_t cap, const struct htp_hdr *hdr)
 	htp_write_be(&w, hdr->pn, 4);
 	htp_write_be(&w, hdr->dst_id, 8);
 	return 0;
+}
+
+/* The reader stands behind the header, and the body is there */
+static void hello_read(struct htp_reader *r, struct htp_hello *hello)
+{
+	hello->src_id = htp_read_be(r, 8);
+	hello->instance = htp_read_be(r, 8);
+	hello->nonce = htp_read_be(r, 8);
+	hello->max_datagram = htp_read_be(r, 2);
+	hello->version = htp_read_be(r, 1);
+	htp_read_be(r, 1);
+	hello->window = htp_read_be(r, 4);
+	hello->stream_window = htp_read_be(r, 4);
 }
 
 /**
@@ -85,16 +105,31 @@ int htp_hello_read(const void *pkt, size_t len, struct htp_hdr *hdr, struct htp_
 		return -EBADMSG;
 
 	r.p += HTP_HDR_LEN;
-	hello->src_id = htp_read_be(&r, 8);
-	hello->instance = htp_read_be(&r, 8);
-	hello->nonce = htp_read_be(&r, 8);
-	hello->max_datagram = htp_read_be(&r, 2);
-	hello->version = htp_read_be(&r, 1);
-	htp_read_be(&r, 1);
-	hello->window = htp_read_be(&r, 4);
-	hello->stream_window = htp_read_be(&r, 4);
+	hello_read(&r, hello);
 	if (hello->max_datagram < HTP_MIN_DATAGRAM || !hello->version)
 		return -EBADMSG;
+	return 0;
+}
+
+/**
+ * htp_quote_read() - read the beginning of a datagram, as an ICMP message quotes it
+ * @quote: from the HTP header on
+ * @len:   its length in bytes; routers cut it off where they like
+ * @hdr:   the datagram's header, filled on success
+ * @hello: a HELLO's body, filled on success if it is one
+ *
+ * Return: 0, or -EBADMSG: too short to tell what it was, or nothing of ours.
+ */
+int htp_quote_read(const void *quote, size_t len, struct htp_hdr *hdr, struct htp_hello *hello)
+{
+	struct htp_reader r = { .p = quote, .end = (const __u8 *)quote + len };
+	int err = hdr_read(&r, hdr);
+
+	if (err || hdr->type != HTP_HELLO)
+		return err;
+	if (htp_reader_left(&r) < HELLO_BODY_LEN)
+		return -EBADMSG;
+	hello_read(&r, hello);
 	return 0;
 }
 

@@ -128,4 +128,6 @@ int htp_hello_read(const void *pkt, size_t len, struct htp_hdr *hdr, struct htp_
 ssize_t htp_hello_write(void *pkt, size_t cap, __u8 type, __u64 dst_id,
 			const struct htp_hello *hello, size_t pad_to);
 
+int htp_quote_read(const void *quote, size_t len, struct htp_hdr *hdr, struct htp_hello *hello);
+
 #endif /* HTP_WIRE_H */

@@ -457,9 +457,7 @@ void hk_peer_unreachable(struct hk_relay *r, struct hk_port *port,
 	struct hk_peer *peer;
 	struct htp_hdr hdr;
 
-	if (error->err == EMSGSIZE || htp_hdr_read(error->data, error->len, &hdr))
-		return;
-	if (hdr.type == HTP_HELLO && htp_hello_read(error->data, error->len, &hdr, &hello))
+	if (error->err == EMSGSIZE || htp_quote_read(error->data, error->len, &hdr, &hello))
 		return;
 	LIST_FOREACH(peer, &r->peers, all) {
 		if (memcmp(peer->path.remote, error->path.remote, sizeof(peer->path.remote)))

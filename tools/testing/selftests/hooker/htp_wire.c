@@ -79,6 +79,33 @@ TEST(hello_round_trip)
 	EXPECT_EQ(-EBADMSG, htp_hello_read(pkt, HTP_HELLO_LEN, &hdr, &out));
 }
 
+/* What routers quote ends anywhere, so lengths in it say nothing */
+TEST(quotes)
+{
+	const struct htp_hdr data = { .type = HTP_DATA, .ctl_len = 1400, .pn = 9, .dst_id = 8 };
+	const struct htp_hello in = {
+		.src_id = 1, .instance = 2, .nonce = 3, .max_datagram = 1444, .version = 1,
+	};
+	struct htp_hello out = { 0 };
+	__u8 pkt[HTP_MIN_DATAGRAM];
+	struct htp_hdr hdr;
+	size_t len;
+
+	htp_hello_write(pkt, sizeof(pkt), HTP_HELLO, 77, &in, 0);
+	for (len = 0; len < HTP_HELLO_LEN; len++)
+		EXPECT_EQ(-EBADMSG, htp_quote_read(pkt, len, &hdr, &out));
+	ASSERT_EQ(0, htp_quote_read(pkt, HTP_HELLO_LEN, &hdr, &out));
+	EXPECT_EQ(77, hdr.dst_id);
+	EXPECT_EQ(1, out.src_id);
+	EXPECT_EQ(3, out.nonce);
+	htp_hdr_write(pkt, sizeof(pkt), &data);
+	EXPECT_EQ(-EBADMSG, htp_quote_read(pkt, HTP_HDR_LEN - 1, &hdr, &out));
+	ASSERT_EQ(0, htp_quote_read(pkt, HTP_HDR_LEN, &hdr, &out));
+	EXPECT_EQ(9, hdr.pn);
+	pkt[0] = 0x23;
+	EXPECT_EQ(-EBADMSG, htp_quote_read(pkt, HTP_HDR_LEN, &hdr, &out));	/* version 2 */
+}
+
 /* RFC 9000, A.1 */
 TEST(varints_of_the_rfc)
 {
