@@ -44,6 +44,7 @@ static void config_fill(struct htp_config *config)
 	if (!config->initial_rtt_ns)
 		config->initial_rtt_ns = HTP_INITIAL_RTT_NS;
 	config->max_datagram = htp_min(config->max_datagram, HTP_MAX_DATAGRAM);
+	config->probe_max = htp_min(config->probe_max, HTP_MAX_DATAGRAM);
 	/* the peer must have had time to answer a PING before it counts as dead */
 	if (config->dead_ns)
 		config->keepalive_ns = htp_min(config->keepalive_ns, config->dead_ns / 2);
@@ -86,6 +87,7 @@ struct htp_assoc *htp_assoc_create(const struct htp_config *config, __u64 now_ns
 	htp_acks_init(&a->acks);
 	htp_recovery_init(a);
 	htp_repair_init(a);
+	htp_pmtu_init(a);
 	a->max_ahead = AHEAD_MIN + filled.window / 512;
 	a->next_id = filled.initiator ? 2 : 1;
 	a->tx_limit = filled.peer_window;
@@ -256,6 +258,7 @@ __u64 htp_assoc_deadline(const struct htp_assoc *a)
 	if (a->closed)
 		return a->close_due ? a->now : HTP_NEVER;
 	deadline = htp_min(htp_tx_deadline(a), htp_recovery_deadline(a));
+	deadline = htp_min(deadline, htp_pmtu_deadline(a));
 	deadline = htp_min(deadline, idle_deadline(a));
 	deadline = htp_min(deadline, keepalive_deadline(a));
 	deadline = htp_min(deadline, dead_deadline(a));
@@ -287,6 +290,7 @@ int htp_assoc_expire(struct htp_assoc *a, __u64 now_ns)
 		return -ETIMEDOUT;
 	}
 	htp_recovery_expire(a);		/* first: what it calls lost may have been all in flight */
+	htp_pmtu_expire(a);
 	if (keepalive_deadline(a) <= a->now) {
 		a->want_ping = true;
 		a->ping_ns = a->now;
@@ -332,6 +336,7 @@ void htp_assoc_stats(const struct htp_assoc *a, struct htp_stats *stats)
 	stats->cwnd_bytes = htp_assoc_cwnd(a);
 	stats->in_flight_bytes = rc->in_flight;
 	stats->pacing_bytes_per_sec = a->config.cc->pacing_rate(a->cc, rc->srtt);
+	stats->path_mtu = a->pmtu.size;
 	stats->memory_bytes = a->memory;
 	stats->nr_streams = a->nr_streams;
 }

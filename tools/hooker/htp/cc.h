@@ -87,6 +87,7 @@ struct htp_cc_loss {
  * @on_loss:	   each batch of lost packets
  * @on_persistent: persistent congestion (RFC 9002, section 7.6)
  * @on_spurious:   all losses of the last congestion event turned out to be none
+ * @set_datagram:  datagrams have another size at most from now on; the path is the same
  * @cwnd:	   bytes allowed in flight
  * @pacing_rate:   bytes per second; never 0
  */
@@ -99,6 +100,7 @@ struct htp_cc_ops {
 	void		(*on_loss)(void *cc, const struct htp_cc_loss *loss);
 	void		(*on_persistent)(void *cc, __u64 now_ns);
 	void		(*on_spurious)(void *cc, __u64 now_ns);
+	void		(*set_datagram)(void *cc, __u32 max_datagram);
 	__u64		(*cwnd)(const void *cc);
 	__u64		(*pacing_rate)(const void *cc, __u64 srtt_ns);
 };

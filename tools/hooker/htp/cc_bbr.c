@@ -876,6 +876,14 @@ static void bbr_on_spurious(void *cc, __u64 now_ns)
 	b->b.bw_lo = htp_max(b->b.bw_lo, b->undo.bw_lo);
 }
 
+static void bbr_set_datagram(void *cc, __u32 max_datagram)
+{
+	struct bbr *b = cc;
+
+	b->mss = max_datagram;
+	b->cwnd = htp_max(b->cwnd, (__u64)MIN_PACKETS * b->mss);
+}
+
 static __u64 bbr_cwnd(const void *cc)
 {
 	return ((const struct bbr *)cc)->cwnd;
@@ -890,6 +898,7 @@ const struct htp_cc_ops htp_cc_bbr = {
 	.on_loss	= bbr_on_loss,
 	.on_persistent	= bbr_on_persistent,
 	.on_spurious	= bbr_on_spurious,
+	.set_datagram	= bbr_set_datagram,
 	.cwnd		= bbr_cwnd,
 	.pacing_rate	= bbr_pacing_rate,
 };

@@ -285,6 +285,14 @@ static void cubic_on_spurious(void *cc, __u64 now_ns)
 	c->epoch.start_ns = HTP_NEVER;
 }
 
+static void cubic_set_datagram(void *cc, __u32 max_datagram)
+{
+	struct cubic *c = cc;
+
+	c->mss = max_datagram;
+	c->w.cwnd = htp_max(c->w.cwnd, 2ULL * c->mss);
+}
+
 static __u64 cubic_cwnd(const void *cc)
 {
 	return ((const struct cubic *)cc)->w.cwnd;
@@ -307,6 +315,7 @@ const struct htp_cc_ops htp_cc_cubic = {
 	.on_loss	= cubic_on_loss,
 	.on_persistent	= cubic_on_persistent,
 	.on_spurious	= cubic_on_spurious,
+	.set_datagram	= cubic_set_datagram,
 	.cwnd		= cubic_cwnd,
 	.pacing_rate	= cubic_pacing_rate,
 };

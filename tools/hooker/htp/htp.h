@@ -31,7 +31,9 @@ struct htp_cc_ops;
  * @peer_id:		destination id of datagrams to the peer
  * @initiator:		this side sent HELLO; its streams are even, the peer's odd
  *			(initiator 2, 4, ...; responder 1, 3, ...; 0 is no stream)
- * @max_datagram:	largest datagram to write, proven by the handshake
+ * @max_datagram:	largest datagram to write at first, proven by the handshake
+ * @probe_max:		largest to try later: what the route and the peer take. Less than
+ *			@max_datagram (0): no larger ones are tried
  * @cc:			congestion controller; NULL is htp_cc_bbr
  * @initial_rtt_ns:	round trip of the handshake; 0: unknown, 333 ms is used
  * @stream_window:	receive window of each stream, bytes
@@ -52,7 +54,7 @@ struct htp_cc_ops;
 struct htp_config {
 	__u64				peer_id;
 	bool				initiator;
-	__u32				max_datagram;
+	__u32				max_datagram, probe_max;
 	const struct htp_cc_ops		*cc;
 	__u64				initial_rtt_ns;
 	__u32				stream_window;
@@ -91,6 +93,12 @@ struct htp_config {
  * @in_flight_bytes:	 sent, neither acknowledged nor lost
  * @pacing_bytes_per_sec: pacing rate, 0 if none
  * @congestion_events:	 reductions of the window
+ * @path_mtu:		 largest datagram written now
+ * @mtu_probes_sent:	 datagrams of padding that tried a size
+ * @mtu_probes_acked:	 of them, acknowledged
+ * @mtu_probes_lost:	 of them, lost
+ * @black_holes:	 times that the path stopped to take a size without a word
+ * @mtu_hints:		 words from outside about the size that were taken
  * @memory_bytes:	 allocated now, bookkeeping included
  * @nr_streams:		 streams that exist
  */
@@ -104,6 +112,8 @@ struct htp_stats {
 	__u64	srtt_ns, rttvar_ns, min_rtt_ns;
 	__u64	cwnd_bytes, in_flight_bytes, pacing_bytes_per_sec;
 	__u64	congestion_events;
+	__u64	path_mtu, mtu_probes_sent, mtu_probes_acked, mtu_probes_lost;
+	__u64	black_holes, mtu_hints;
 	__u64	memory_bytes;
 	__u32	nr_streams;
 };
@@ -116,6 +126,18 @@ enum htp_event {
 	HTP_EV_WRITABLE	= 1 << 3,	/* a full send buffer has a quarter free again */
 	HTP_EV_RESET	= 1 << 4,	/* by the peer, or all ended: htp_stream_code() */
 	HTP_EV_FINISHED	= 1 << 5,	/* our FIN is acknowledged, the peer's was read */
+};
+
+/**
+ * struct htp_path_hint - what somebody outside says of the size of datagrams
+ * @size:  largest that passes, bytes
+ * @pn:	   ICMP message: packet number in the header of the datagram that it quotes
+ * @local: this host's own route or device says so: then @size is what may be tried,
+ *	   and @pn doesn't matter
+ */
+struct htp_path_hint {
+	__u32	size, pn;
+	bool	local;
 };
 
 struct htp_assoc *htp_assoc_create(const struct htp_config *config, __u64 now_ns);
@@ -132,6 +154,7 @@ void	htp_assoc_close(struct htp_assoc *a, enum htp_code code);
 bool	htp_assoc_is_closed(const struct htp_assoc *a);
 enum htp_code htp_assoc_code(const struct htp_assoc *a);
 void	htp_assoc_suspect(struct htp_assoc *a, __u64 now_ns);
+int	htp_assoc_path_mtu(struct htp_assoc *a, const struct htp_path_hint *hint, __u64 now_ns);
 void	htp_assoc_stats(const struct htp_assoc *a, struct htp_stats *stats);
 
 struct htp_stream *htp_stream_open(struct htp_assoc *a, const void *data, size_t len, void *owner);

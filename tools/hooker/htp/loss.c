@@ -43,11 +43,12 @@ static void lose_packet(struct htp_assoc *a, __u64 pn, struct loss_sum *sum)
 	sent->lost_ns = a->now;
 	rc->in_flight -= sent->size;
 	rc->nr_flying--;
-	a->stats.lost_packets++;
+	rc->nr_probing -= sent->probe;
+	a->stats.lost_packets += !sent->probe;
 	if (!sum->nr++)
 		sum->first_pn = pn;
 	sum->last_pn = pn;
-	sum->bytes += sent->size;
+	htp_pmtu_on_lost(a, sent, pn);
 	for (i = 0; i < sent->nr_frames; i++)
 		htp_stream_on_lost(a, htp_sent_frame_at(rc, sent->first_frame + i));
 }
@@ -77,15 +78,41 @@ static void find_lost(struct htp_assoc *a, struct loss_sum *sum)
 	}
 }
 
-/* Losses of one event carry its number, so that late ACKs can tell if it was one */
-static void join_epoch(struct htp_recovery *rc, const struct loss_sum *sum, __u64 now)
+/*
+ * What the path MTU explains is left out: neither a probe nor what was too large for
+ * the path was lost to congestion.
+ */
+static void sum_up(const struct htp_assoc *a, struct loss_sum *sum)
 {
+	const struct htp_recovery *rc = &a->rc;
+	__u64 pn = sum->first_pn, last_pn = sum->last_pn;
+
+	sum->nr = 0;
+	for (; pn != HTP_NEVER && pn <= last_pn; pn = htp_sent_at(rc, pn)->next) {
+		const struct htp_sent *sent = htp_sent_at(rc, pn);
+
+		if (sent->state != HTP_SENT_LOST || sent->lost_ns != a->now ||
+		    htp_pmtu_explains(a, sent))
+			continue;
+		if (!sum->nr++)
+			sum->first_pn = pn;
+		sum->last_pn = pn;
+		sum->bytes += sent->size;
+	}
+}
+
+/* Losses of one event carry its number, so that late ACKs can tell if it was one */
+static void join_epoch(struct htp_assoc *a, const struct loss_sum *sum)
+{
+	struct htp_recovery *rc = &a->rc;
 	__u64 pn;
 
 	for (pn = sum->first_pn; pn != HTP_NEVER && pn <= sum->last_pn;
 	     pn = htp_sent_at(rc, pn)->next) {
-		if (htp_sent_at(rc, pn)->lost_ns == now)
-			htp_sent_at(rc, pn)->epoch = rc->epoch;
+		struct htp_sent *sent = htp_sent_at(rc, pn);
+
+		if (sent->lost_ns == a->now && !htp_pmtu_explains(a, sent))
+			sent->epoch = rc->epoch;
 	}
 	rc->epoch_lost += sum->nr;
 }
@@ -112,8 +139,9 @@ static bool new_event(struct htp_assoc *a, const struct loss_sum *sum)
  * Nothing that was sent during three PTOs arrived. Packets sent before the
  * first round-trip sample don't count: the PTO was a guess then.
  */
-static bool is_persistent(const struct htp_recovery *rc, const struct loss_sum *sum)
+static bool is_persistent(const struct htp_assoc *a, const struct loss_sum *sum)
 {
+	const struct htp_recovery *rc = &a->rc;
 	__u64 duration = 3 * htp_recovery_pto(rc);
 	__u64 start = HTP_NEVER;
 	__u64 pn;
@@ -127,7 +155,8 @@ static bool is_persistent(const struct htp_recovery *rc, const struct loss_sum *
 
 		if (sent->state == HTP_SENT_ACKED || sent->state == HTP_SENT_FLYING)
 			start = HTP_NEVER;
-		if (sent->state != HTP_SENT_LOST || sent->time_ns <= rc->first_rtt_ns)
+		if (sent->state != HTP_SENT_LOST || sent->time_ns <= rc->first_rtt_ns ||
+		    htp_pmtu_explains(a, sent))
 			continue;
 		if (start == HTP_NEVER)
 			start = sent->time_ns;
@@ -146,19 +175,31 @@ void htp_loss_detect(struct htp_assoc *a)
 	find_lost(a, &sum);
 	if (!sum.nr)
 		return;
+	htp_pmtu_check(a);
+	sum_up(a, &sum);
+	if (!sum.nr)
+		return;
 	htp_repair_observe(a, 0, sum.nr);
 	loss.bytes = sum.bytes;
 	loss.in_flight = rc->in_flight;
 	loss.largest_pn = sum.last_pn;
 	loss.congestion = new_event(a, &sum);
-	join_epoch(rc, &sum, a->now);
+	join_epoch(a, &sum);
 	a->config.cc->on_loss(a->cc, &loss);
-	if (!is_persistent(rc, &sum))
+	if (!is_persistent(a, &sum))
 		return;
 	a->config.cc->on_persistent(a->cc, a->now);
 	rc->recovery_ns = HTP_NEVER;
 	rc->epoch_lost = 0;		/* not to be undone */
 	rc->epoch++;
+}
+
+/* A probe of the path MTU is not waited for any longer. Its slot is that of a lost packet */
+void htp_loss_give_up(struct htp_assoc *a, __u64 pn)
+{
+	struct loss_sum sum = { 0 };
+
+	lose_packet(a, pn, &sum);
 }
 
 /* An ACK for a packet declared lost: it was late, by so many packets */

@@ -246,6 +246,7 @@ enum htp_sent_state {
  * @epoch:	     congestion event its loss belongs to
  * @state:	     enum htp_sent_state
  * @app_limited:     sent while the application was the limit
+ * @probe:	     of the path MTU
  */
 struct htp_sent {
 	__u64	time_ns;
@@ -257,7 +258,7 @@ struct htp_sent {
 	__u32	size, epoch;
 	__u16	nr_frames;
 	__u8	state;
-	bool	app_limited;
+	bool	app_limited, probe;
 };
 
 /**
@@ -275,6 +276,7 @@ struct htp_sent {
  * @largest_acked:   HTP_NEVER: none
  * @in_flight:	     bytes
  * @nr_flying:	     packets
+ * @nr_probing:	     of these, probes of the path MTU: no PTO waits for them
  * @last_sent_ns:    when the last ack-eliciting packet left
  * @loss_ns:	     when the oldest flying packet is lost by time; HTP_NEVER: none
  * @pto_count:	     PTOs since an ACK
@@ -308,7 +310,7 @@ struct htp_recovery {
 	__u64			head, tail;
 	__u64			largest_acked;
 	__u64			in_flight;
-	__u32			nr_flying;
+	__u32			nr_flying, nr_probing;
 	__u64			last_sent_ns, loss_ns;
 	__u32			pto_count, probes;
 	__u64			latest_rtt, srtt, rttvar, min_rtt, first_rtt_ns;
@@ -338,7 +340,8 @@ void	htp_sent_clear(struct htp_assoc *a);
 
 /* recovery.c */
 void	htp_recovery_init(struct htp_assoc *a);
-void	htp_recovery_on_sent(struct htp_assoc *a, __u32 size, __u16 nr_frames, __u64 ack_largest);
+void	htp_recovery_on_sent(struct htp_assoc *a, __u32 size, __u16 nr_frames, __u64 ack_largest,
+			     bool probe);
 int	htp_recovery_on_ack(struct htp_assoc *a, const struct htp_ack *ack);
 __u64	htp_recovery_deadline(const struct htp_assoc *a);
 void	htp_recovery_expire(struct htp_assoc *a);
@@ -346,6 +349,7 @@ __u64	htp_recovery_pto(const struct htp_recovery *rc);
 
 /* loss.c */
 void	htp_loss_detect(struct htp_assoc *a);
+void	htp_loss_give_up(struct htp_assoc *a, __u64 pn);
 void	htp_loss_on_spurious(struct htp_assoc *a, const struct htp_sent *sent, __u64 pn);
 
 /**
@@ -394,10 +398,65 @@ __u64	htp_repair_deadline(const struct htp_assoc *a);
 bool	htp_repair_is_due(const struct htp_assoc *a, bool more);
 void	htp_repair_write(struct htp_assoc *a, struct htp_writer *w);
 void	htp_repair_end(struct htp_assoc *a);
+void	htp_repair_drop(struct htp_assoc *a);
 void	htp_repair_on_packet(struct htp_assoc *a, __u8 group, const __u8 *p, size_t len,
 			     __u16 ctl_len);
 void	htp_repair_on_frame(struct htp_assoc *a, const struct htp_rx_frame *frame);
 const struct htp_group *htp_repair_take(struct htp_assoc *a, __u8 group);
+
+enum htp_pmtu_state {
+	HTP_PMTU_SEARCH,
+	HTP_PMTU_COMPLETE,
+};
+
+/**
+ * struct htp_pmtu - path MTU, in bytes of datagram
+ * @state:	see pmtu.c
+ * @size:	largest datagram written; the peer has acknowledged one of it
+ * @high:	larger ones than this don't pass, as far as is known
+ * @limit:	nor can larger ones than this: the route or the peer doesn't take them
+ * @top:	@high itself is to be tried before anything between
+ * @probe:	size that is being tried; 0: not chosen yet
+ * @tries:	probes of it that were lost
+ * @probe_pn:	packet number of the one under way; HTP_NEVER: none is
+ * @probe_ns:	it counts as lost then
+ * @raise_ns:	COMPLETE: the next search begins; HTP_NEVER: there's nothing to gain
+ * @doubt:	size of datagrams before a black hole was suspected; 0: none is
+ * @doubt_high:	@high before that, and @doubt_top likewise
+ * @doubt_top:	likewise
+ * @small_end:	newest packet of the base size or less that arrived, plus 1; 0: none
+ * @large_end:	newest larger one
+ * @large_size:	its size
+ * @nr_lost:	larger packets lost since one as large arrived
+ * @lost_pn:	the first of these. Valid if @nr_lost
+ * @lost_size:	the smallest. Likewise
+ */
+struct htp_pmtu {
+	enum htp_pmtu_state	state;
+	__u32			size, high, limit;
+	bool			top;
+	__u32			probe, tries;
+	__u64			probe_pn, probe_ns, raise_ns;
+	__u32			doubt, doubt_high;
+	bool			doubt_top;
+	__u64			small_end, large_end;
+	__u32			large_size;
+	__u32			nr_lost, lost_size;
+	__u64			lost_pn;
+};
+
+/* pmtu.c */
+void	htp_pmtu_init(struct htp_assoc *a);
+__u32	htp_pmtu_probe(const struct htp_assoc *a);
+__u32	htp_pmtu_cap(const struct htp_assoc *a);
+void	htp_pmtu_set_limit(struct htp_assoc *a, __u32 limit);
+void	htp_pmtu_on_sent(struct htp_assoc *a, __u64 pn, __u32 size);
+void	htp_pmtu_on_acked(struct htp_assoc *a, const struct htp_sent *sent, __u64 pn);
+void	htp_pmtu_on_lost(struct htp_assoc *a, const struct htp_sent *sent, __u64 pn);
+void	htp_pmtu_check(struct htp_assoc *a);
+bool	htp_pmtu_explains(const struct htp_assoc *a, const struct htp_sent *sent);
+__u64	htp_pmtu_deadline(const struct htp_assoc *a);
+void	htp_pmtu_expire(struct htp_assoc *a);
 
 /**
  * struct htp_sendq - bytes of a stream on their way to the peer
@@ -552,6 +611,7 @@ void	htp_assoc_end(struct htp_assoc *a, enum htp_code code, bool tell_peer);
  * @acks:	     packets received
  * @rc:		     packets sent
  * @repair:	     parity of them
+ * @pmtu:	     how large they may be
  * @buckets:	     streams by id, @nr_buckets lists (a power of two)
  * @nr_buckets:	     size of that
  * @nr_streams:	     streams there
@@ -602,6 +662,7 @@ struct htp_assoc {
 	struct htp_acks		acks;
 	struct htp_recovery	rc;
 	struct htp_repair	repair;
+	struct htp_pmtu		pmtu;
 
 	struct htp_stream	**buckets;
 	__u32			nr_buckets, nr_streams, nr_peer, nr_stubs;

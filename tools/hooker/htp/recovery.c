@@ -44,7 +44,8 @@ void htp_recovery_init(struct htp_assoc *a)
 }
 
 /* The packet whose frames were written at frame_next leaves now */
-void htp_recovery_on_sent(struct htp_assoc *a, __u32 size, __u16 nr_frames, __u64 ack_largest)
+void htp_recovery_on_sent(struct htp_assoc *a, __u32 size, __u16 nr_frames, __u64 ack_largest,
+			  bool probe)
 {
 	struct htp_recovery *rc = &a->rc;
 	__u64 pn = rc->next_pn++;
@@ -73,6 +74,7 @@ void htp_recovery_on_sent(struct htp_assoc *a, __u32 size, __u16 nr_frames, __u6
 	sent->delivered_ns = rc->delivered_ns;
 	sent->first_sent_ns = rc->first_sent_ns;
 	sent->app_limited = rc->app_limited;
+	sent->probe = probe;
 	htp_sent_link(rc, pn);
 	if (a->config.cc->on_sent) {
 		const struct htp_cc_sent cc_sent = {
@@ -86,6 +88,10 @@ void htp_recovery_on_sent(struct htp_assoc *a, __u32 size, __u16 nr_frames, __u6
 	rc->in_flight += size;
 	rc->nr_flying++;
 	rc->round_max = htp_max(rc->round_max, rc->in_flight);
+	if (probe) {		/* that it goes unanswered says nothing of the peer */
+		rc->nr_probing++;
+		return;
+	}
 	rc->last_sent_ns = a->now;
 	if (a->asked_ns == HTP_NEVER)
 		a->asked_ns = a->now;
@@ -121,8 +127,9 @@ static void ack_packet(struct htp_assoc *a, __u64 pn, struct ack_sum *sum)
 	if (sent->state == HTP_SENT_FLYING) {
 		rc->in_flight -= sent->size;
 		rc->nr_flying--;
+		rc->nr_probing -= sent->probe;
 		sum->acked_bytes += sent->size;
-	} else {
+	} else if (!sent->probe) {
 		htp_loss_on_spurious(a, sent, pn);
 		if (sent->epoch == rc->epoch && rc->epoch_lost && !--rc->epoch_lost)
 			sum->undo = true;
@@ -132,6 +139,7 @@ static void ack_packet(struct htp_assoc *a, __u64 pn, struct ack_sum *sum)
 	rc->delivered_ns = a->now;
 	sum->nr++;
 	sum->newest_pn = pn;
+	htp_pmtu_on_acked(a, sent, pn);
 	if (sent->ack_largest != HTP_NEVER)
 		htp_acks_on_acked(a, pn, sent->ack_largest);
 	for (i = 0; i < sent->nr_frames; i++)
@@ -257,6 +265,8 @@ __u64 htp_recovery_deadline(const struct htp_assoc *a)
 		return HTP_NEVER;
 	if (rc->loss_ns != HTP_NEVER)
 		return rc->loss_ns;
+	if (rc->nr_flying == rc->nr_probing)
+		return HTP_NEVER;
 	return rc->last_sent_ns + htp_min(backoff, htp_max(pto, HTP_PTO_MAX_NS));
 }
 
@@ -270,7 +280,7 @@ static void repeat_oldest(struct htp_assoc *a, unsigned int nr)
 		const struct htp_sent *sent = htp_sent_at(rc, pn);
 		__u16 i;
 
-		if (sent->state != HTP_SENT_FLYING)
+		if (sent->state != HTP_SENT_FLYING || sent->probe)
 			continue;
 		for (i = 0; i < sent->nr_frames; i++)
 			htp_stream_on_lost(a, htp_sent_frame_at(rc, sent->first_frame + i));

@@ -182,6 +182,13 @@ void htp_repair_end(struct htp_assoc *a)
 	r->tx.nr = 0;
 }
 
+/* The group never gets its parity: datagrams have become smaller than that would be */
+void htp_repair_drop(struct htp_assoc *a)
+{
+	a->repair.due_ns = HTP_NEVER;
+	a->repair.tx.nr = 0;
+}
+
 /* The slot of group @id, begun anew if it held an older one; NULL: too old, or no memory */
 static struct htp_group *repair_slot(struct htp_assoc *a, __u8 id)
 {

@@ -133,4 +133,5 @@ void htp_sent_clear(struct htp_assoc *a)
 	rc->tail = HTP_NEVER;
 	rc->in_flight = 0;
 	rc->nr_flying = 0;
+	rc->nr_probing = 0;
 }

@@ -65,7 +65,7 @@ static double pacing_rate(const struct htp_assoc *a)
 /* Bytes that may leave at once */
 static double pacing_burst(const struct htp_assoc *a)
 {
-	double least = (double)BURST_PACKETS * a->config.max_datagram;
+	double least = (double)BURST_PACKETS * a->pmtu.size;
 	double burst = pacing_rate(a) * BURST_NS / HTP_SEC;
 
 	return burst > least ? burst : least;
@@ -92,9 +92,12 @@ static __u64 pacing_deadline(const struct htp_assoc *a)
 	return a->now + (__u64)(excess * HTP_SEC / pacing_rate(a)) + 1;
 }
 
+/* A probe that is larger than the rest would never find room if others didn't wait for it */
 static bool is_window_full(const struct htp_assoc *a)
 {
-	return a->rc.in_flight + a->config.max_datagram > htp_assoc_cwnd(a);
+	__u32 next = htp_max(a->pmtu.size, htp_pmtu_probe(a));
+
+	return a->rc.in_flight + next > htp_assoc_cwnd(a);
 }
 
 /* Parity keeps to window and pacing as all does */
@@ -126,6 +129,8 @@ __u64 htp_tx_deadline(const struct htp_assoc *a)
 	}
 	if (!is_window_full(a) && !htp_tx_is_pending(a))
 		deadline = htp_min(deadline, repair_deadline(a));
+	if (!is_window_full(a) && htp_pmtu_probe(a))
+		deadline = htp_min(deadline, is_paced(a) ? pacing_deadline(a) : a->now);
 	if (deadline != HTP_NEVER && a->retry_ns != HTP_NEVER)
 		deadline = htp_max(deadline, a->retry_ns);
 	return deadline;
@@ -397,7 +402,25 @@ static size_t write_repair(struct htp_assoc *a, __u8 *pkt, size_t cap)
 	a->stats.repair_bytes += len;
 	htp_repair_end(a);
 	pace(a, len);
-	htp_recovery_on_sent(a, len, p.nr_frames, p.ack_largest);
+	htp_recovery_on_sent(a, len, p.nr_frames, p.ack_largest, false);
+	return len;
+}
+
+/* PING, and PADDING as far as it goes: nothing that would have to be sent again */
+static size_t write_probe(struct htp_assoc *a, __u8 *pkt, size_t size)
+{
+	__u64 pn = a->rc.next_pn;
+	struct tx_packet p;
+	size_t len;
+
+	packet_begin(&p, pkt, size);
+	put_frame(a, &p, HTP_F_PING, NULL, 0);
+	memset(p.w.p, HTP_F_PADDING, p.w.end - p.w.p);
+	p.w.p = p.w.end;
+	len = packet_end(a, &p, pkt);
+	pace(a, len);
+	htp_recovery_on_sent(a, len, p.nr_frames, p.ack_largest, true);
+	htp_pmtu_on_sent(a, pn, len);
 	return len;
 }
 
@@ -428,7 +451,7 @@ static size_t write_packet(struct htp_assoc *a, __u8 *pkt, size_t cap, bool only
 		if (a->rc.probes)
 			a->rc.probes--;
 	}
-	htp_recovery_on_sent(a, len, p.nr_frames, p.ack_largest);
+	htp_recovery_on_sent(a, len, p.nr_frames, p.ack_largest, false);
 	return len;
 }
 
@@ -464,7 +487,7 @@ static bool make_room(struct htp_assoc *a, bool only_ack)
  * htp_assoc_tx() - write the next datagram
  * @a:      association
  * @pkt:    where to
- * @cap:    room there, HTP_MIN_DATAGRAM at least; at most max_datagram of it is used
+ * @cap:    room there, HTP_MIN_DATAGRAM at least, and that is also the largest size tried
  * @now_ns: time
  *
  * Takes back memory that htp_stream_reserve() handed out.
@@ -474,30 +497,34 @@ static bool make_room(struct htp_assoc *a, bool only_ack)
  */
 ssize_t htp_assoc_tx(struct htp_assoc *a, void *pkt, size_t cap, __u64 now_ns)
 {
-	bool only_ack, pending;
+	bool only_ack, pending, is_free;
 
 	htp_assoc_set_now(a, now_ns);
 	if (cap < HTP_MIN_DATAGRAM)
 		return -EMSGSIZE;
-	cap = htp_min(cap, a->config.max_datagram);
 	if (a->closed)
 		return write_close(a, pkt, cap);
+	if (cap < a->pmtu.limit)
+		htp_pmtu_set_limit(a, cap);
 	if (a->retry_ns != HTP_NEVER && a->now < a->retry_ns)
 		return 0;
 
 	htp_stream_drop_reserved(a);
 	pending = htp_tx_is_pending(a);
-	if (htp_repair_is_due(a, pending) && !is_window_full(a) && !is_paced(a))
-		return make_room(a, false) ? write_repair(a, pkt, cap) : 0;
+	is_free = !is_window_full(a) && !is_paced(a);
+	if (is_free && htp_repair_is_due(a, pending))
+		return make_room(a, false) ? write_repair(a, pkt, a->pmtu.size) : 0;
+	if (is_free && htp_pmtu_probe(a))
+		return make_room(a, false) ? write_probe(a, pkt, htp_pmtu_probe(a)) : 0;
 	if (!pending) {
 		mark_app_limited(a);
 		only_ack = true;
 	} else {
-		only_ack = !a->rc.probes && (is_window_full(a) || is_paced(a));
+		only_ack = !a->rc.probes && !is_free;
 	}
 	if (only_ack && !htp_acks_is_due(a))
 		return 0;
 	if (!make_room(a, only_ack))
 		return 0;
-	return write_packet(a, pkt, cap, only_ack);
+	return write_packet(a, pkt, htp_pmtu_cap(a), only_ack);
 }

@@ -157,6 +157,11 @@ static void watch_spurious(void *cc, __u64 now_ns)
 	htp_cc_cubic.on_spurious(((struct watcher *)cc)->cubic, now_ns);
 }
 
+static void watch_datagram(void *cc, __u32 max_datagram)
+{
+	htp_cc_cubic.set_datagram(((struct watcher *)cc)->cubic, max_datagram);
+}
+
 static __u64 watch_cwnd(const void *cc)
 {
 	return htp_cc_cubic.cwnd(((const struct watcher *)cc)->cubic);
@@ -176,6 +181,7 @@ static const struct htp_cc_ops watcher = {
 	.on_loss	= watch_loss,
 	.on_persistent	= watch_persistent,
 	.on_spurious	= watch_spurious,
+	.set_datagram	= watch_datagram,
 	.cwnd		= watch_cwnd,
 	.pacing_rate	= watch_pacing_rate,
 };

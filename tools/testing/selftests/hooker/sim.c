@@ -17,6 +17,7 @@
 struct sim_packet {
 	__u64		at_ns, nr;
 	enum sim_side	to;
+	__u32		too_big;	/* no datagram: one of @to's was larger than this */
 	size_t		len;
 	__u8		data[];
 };
@@ -159,6 +160,7 @@ static void deliver(struct sim *sim, enum sim_side from, const __u8 *pkt, size_t
 		abort();
 	packet->at_ns = at_ns;
 	packet->to = !from;
+	packet->too_big = 0;
 	packet->len = len;
 	memcpy(packet->data, pkt, len);
 	if (chance(sim, link->corrupt)) {
@@ -226,12 +228,39 @@ static void trace(struct sim *sim, enum sim_side from, const __u8 *pkt, size_t l
 		sim->trace = (sim->trace ^ pkt[i]) * 0x100000001b3ULL;
 }
 
+/* True if it doesn't fit; whoever drops it may say so, and quotes its header */
+static bool is_too_big(struct sim *sim, enum sim_side from, const __u8 *pkt, size_t len)
+{
+	struct sim_link *link = &sim->link[from];
+	struct sim_packet *packet;
+
+	if (len > link->most)
+		link->most = len;
+	if (!link->mtu || len <= link->mtu)
+		return false;
+	link->nr_too_big++;
+	if (!link->tells_mtu)
+		return true;
+	packet = malloc(sizeof(*packet) + HTP_HDR_LEN);
+	if (!packet)
+		abort();
+	packet->at_ns = sim->now + link->delay_ns;
+	packet->to = from;
+	packet->too_big = link->mtu;
+	packet->len = HTP_HDR_LEN;
+	memcpy(packet->data, pkt, HTP_HDR_LEN);
+	heap_push(sim, packet);
+	return true;
+}
+
 static void transmit(struct sim *sim, enum sim_side from, const __u8 *pkt, size_t len)
 {
 	struct sim_link *link = &sim->link[from];
 	__u64 at;
 
 	trace(sim, from, pkt, len);
+	if (is_too_big(sim, from, pkt, len))
+		return;
 	at = sim_link_pass(sim, link->via ? link->via : link, len + sim->overhead, sim->now);
 	if (at == HTP_NEVER)
 		return;
@@ -579,6 +608,23 @@ __u64 sim_next(const struct sim *sim)
 	return next;
 }
 
+static void arrive(struct sim *sim, const struct sim_packet *packet)
+{
+	struct htp_assoc *a = sim->assoc[packet->to];
+	struct htp_path_hint hint = { .size = packet->too_big };
+	struct htp_hello hello;
+	struct htp_hdr hdr;
+
+	if (!packet->too_big) {
+		htp_assoc_rx(a, packet->data, packet->len, sim->now);
+		return;
+	}
+	if (htp_quote_read(packet->data, packet->len, &hdr, &hello))
+		sim->errors++;
+	hint.pn = hdr.pn;
+	htp_assoc_path_mtu(a, &hint, sim->now);
+}
+
 void sim_step(struct sim *sim, __u64 now_ns)
 {
 	if (now_ns > sim->now)
@@ -586,7 +632,7 @@ void sim_step(struct sim *sim, __u64 now_ns)
 	while (sim->nr_heap && sim->heap[0]->at_ns <= sim->now) {
 		struct sim_packet *packet = heap_pop(sim);
 
-		htp_assoc_rx(sim->assoc[packet->to], packet->data, packet->len, sim->now);
+		arrive(sim, packet);
 		free(packet);
 	}
 	retry_writes(sim);

@@ -43,6 +43,8 @@ enum sim_side {
  * @drop_mask:	   bit n: the n-th datagram (from 0) is lost
  * @dead:	   all are
  * @late_loss:	   @loss strikes behind the queue: what is lost has used the rate, too
+ * @mtu:	   larger datagrams are lost, 0: none
+ * @tells_mtu:	   and their sender is told, as by ICMP, as soon as by an answer
  * @via:	   link of somebody else whose rate, queue and loss count instead of these
  */
 struct sim_link {
@@ -56,6 +58,8 @@ struct sim_link {
 	__u64	drop_mask;
 	bool	dead;
 	bool	late_loss;
+	__u64	mtu;
+	bool	tells_mtu;
 	struct sim_link	*via;
 
 	/* private: the link's own state */
@@ -65,6 +69,8 @@ struct sim_link {
 	__u64	nr_lost;
 	__u64	nr_overflow;	/* of these, the queue had no room for */
 	__u64	wire_bytes;	/* offered, with overhead */
+	__u64	nr_too_big;	/* beyond @mtu */
+	__u64	most;		/* bytes of the largest datagram offered */
 };
 
 /**

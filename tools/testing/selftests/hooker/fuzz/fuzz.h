@@ -19,6 +19,8 @@
 #define FUZZ_STREAMS		8
 #define FUZZ_MEMORY_MAX		(2 << 20)	/* of one association */
 #define FUZZ_TX_MAX		4096		/* datagrams at one instant */
+#define FUZZ_DATAGRAM		1300
+#define FUZZ_DATAGRAM_MAX	1600
 
 #define FUZZ_CHECK(cond)						\
 	do {								\
@@ -77,7 +79,8 @@ static inline struct htp_assoc *fuzz_assoc_create(struct fuzz_mem *mem, bool ini
 	const struct htp_config config = {
 		.peer_id = 0x1000 + !initiator,
 		.initiator = initiator,
-		.max_datagram = HTP_MIN_DATAGRAM,
+		.max_datagram = FUZZ_DATAGRAM,
+		.probe_max = FUZZ_DATAGRAM_MAX,
 		.initial_rtt_ns = 20 * FUZZ_MSEC,
 		.stream_window = FUZZ_WINDOW / 2,
 		.window = FUZZ_WINDOW,

@@ -21,13 +21,14 @@ enum fuzz_op {
 	OP_OPEN, OP_WRITE, OP_READ, OP_FINISH, OP_RESET, OP_RELEASE,
 	OP_CLOSE, OP_SUSPECT, OP_NO_MEMORY,
 	OP_FORGE, OP_FORGE_DATA, OP_DAMAGE,
+	OP_PATH_MTU, OP_LINK_MTU,
 	NR_OPS,
 };
 
 struct packet {
 	int	to;
 	size_t	len;
-	__u8	data[HTP_MIN_DATAGRAM];
+	__u8	data[FUZZ_DATAGRAM_MAX];
 };
 
 /* What an application knows of a stream */
@@ -51,6 +52,7 @@ struct side {
  * @pool:   memory for datagrams
  * @packet: those under way, the oldest first, then the free ones
  * @nr:     under way
+ * @mtu:    larger ones don't pass
  * @now:    virtual time
  * @honest: forging is forbidden
  */
@@ -60,6 +62,7 @@ struct fuzz {
 	struct packet	pool[MAX_QUEUE];
 	struct packet	*packet[MAX_QUEUE];
 	int		nr;
+	ssize_t		mtu;
 	__u64		now;
 	bool		honest;
 };
@@ -100,11 +103,11 @@ static void queue_remove(struct fuzz *f, int i)
 	f->packet[f->nr] = packet;
 }
 
-static void queue_add(struct fuzz *f, int to, const __u8 *pkt, size_t len)
+static void queue_add(struct fuzz *f, int to, const __u8 *pkt, ssize_t len)
 {
 	struct packet *packet;
 
-	if (f->nr == MAX_QUEUE)
+	if (f->nr == MAX_QUEUE || len > f->mtu)
 		return;
 	packet = f->packet[f->nr++];
 	packet->to = to;
@@ -158,7 +161,8 @@ static void app_events(struct fuzz *f, int i)
 static void turn(struct fuzz *f, int i)
 {
 	struct htp_assoc *a = f->side[i].a;
-	__u8 pkt[HTP_MIN_DATAGRAM];
+	__u8 pkt[FUZZ_DATAGRAM_MAX];
+	struct htp_stats stats;
 	ssize_t len;
 	int nr = 0;
 
@@ -169,6 +173,8 @@ static void turn(struct fuzz *f, int i)
 		FUZZ_CHECK(nr++ < FUZZ_TX_MAX);
 	FUZZ_CHECK(!len);
 	FUZZ_CHECK(htp_assoc_deadline(a) > f->now);
+	htp_assoc_stats(a, &stats);
+	FUZZ_CHECK(stats.path_mtu >= HTP_MIN_DATAGRAM && stats.path_mtu <= FUZZ_DATAGRAM_MAX);
 	FUZZ_CHECK(f->side[i].mem.bytes <= FUZZ_MEMORY_MAX);
 }
 
@@ -300,6 +306,17 @@ static void op_stream(struct fuzz *f, enum fuzz_op op, int i)
 		app_forget(app);
 }
 
+/* @arg: 0 is what the host itself says, all else quotes a packet near the newest one */
+static void op_path_mtu(struct fuzz *f, struct side *side, unsigned int arg)
+{
+	struct htp_path_hint hint = { .size = take(f, 2), .local = !arg };
+	struct htp_stats stats;
+
+	htp_assoc_stats(side->a, &stats);
+	hint.pn = stats.tx_datagrams - arg;
+	htp_assoc_path_mtu(side->a, &hint, f->now);
+}
+
 /* One operation, and then the usual loop of the sides that it may have changed */
 static void step(struct fuzz *f)
 {
@@ -319,6 +336,10 @@ static void step(struct fuzz *f)
 		htp_assoc_close(side->a, HTP_CODE_SHUTDOWN);
 	else if (op == OP_SUSPECT)
 		htp_assoc_suspect(side->a, f->now);
+	else if (op == OP_PATH_MTU)
+		op_path_mtu(f, side, take(f, 1));
+	else if (op == OP_LINK_MTU)
+		f->mtu = HTP_MIN_DATAGRAM + take(f, 2) % 512;
 	else if (op == OP_NO_MEMORY)
 		side->mem.fail_in = take(f, 1) % 32;
 	else
@@ -338,6 +359,7 @@ static void begin(struct fuzz *f, const __u8 *data, size_t size)
 	f->end = data + size;
 	f->now = FUZZ_SEC;
 	f->nr = 0;
+	f->mtu = FUZZ_DATAGRAM_MAX;
 	memset(f->side, 0, sizeof(f->side));
 	for (i = 0; i < MAX_QUEUE; i++)
 		f->packet[i] = &f->pool[i];
