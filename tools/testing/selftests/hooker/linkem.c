@@ -318,6 +318,7 @@ static int emulate(const struct options *opts, int argc, char **argv)
 		loop.em.port[i].fd = -1;
 		loop.em.port[i].xdp_fd = -1;
 		lk_pipe_init(&loop.em.pipe[i], 2 * opts->seed + i);
+		loop.em.pipe[i].back = &loop.em.pipe[!i];
 	}
 	if (apply_arguments(&loop.em, argc - 2, argv + 2))
 		return 2;

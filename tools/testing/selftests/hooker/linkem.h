@@ -6,6 +6,7 @@
  *   port A <--sendmmsg-- pipe ba <--ring-- port B
  *
  * linkem_frame.c   what is in a frame; knows headers, keeps nothing
+ * linkem_icmp.c    what a router says of a packet that is too big for it
  * linkem_pipe.c    one direction: queue, rate, delay, damage, counters; no I/O, no clock
  * linkem_port.c    one interface: AF_PACKET
  * linkem_xdp.c     an empty XDP program for those who need one on the interface
@@ -38,6 +39,8 @@
  * @is_ip:       IPv4 or IPv6, and the header was complete; else only @is_control is set
  * @is_control:  address resolution or not IP at all: never lost, damaged or black-holed
  * @is_fragment: not the first fragment, so there is no L4 header
+ * @is_part:     any fragment, the first one, too
+ * @may_split:   IPv4 without DF: a router would fragment it
  * @proto:       IP protocol number, extension headers skipped
  * @tcp_flags:   flag octet of the TCP header, 0 for other protocols
  * @l3_off:      start of the IP header in the frame
@@ -45,7 +48,7 @@
  * @payload_len: its length; the end of the IP packet counts, not Ethernet's padding
  */
 struct lk_frame_info {
-	bool	is_ip, is_control, is_fragment;
+	bool	is_ip, is_control, is_fragment, is_part, may_split;
 	__u8	proto, tcp_flags;
 	__u32	l3_off, payload_off, payload_len;
 };
@@ -63,12 +66,15 @@ void	lk_frame_parse(const __u8 *frame, size_t len, struct lk_frame_info *info);
  * @reorder:      fraction delivered late by @reorder_ns, so that others overtake
  * @corrupt:      fraction with one bit flipped, checksums left as they were
  * @corrupt_any:  flip anywhere behind the Ethernet header instead of in the L4 payload only
+ * @mtu:          bytes of IP packet; larger ones vanish before the queue; 0: all pass
+ * @mtu_tell:     and their sender gets an ICMP message
  * @blackhole:    bit set of IP protocols that vanish before the queue
  */
 struct lk_config {
 	__u64	rate_bps, delay_ns, queue_bytes, reorder_ns;
 	double	loss, burst, dup, reorder, corrupt;
-	bool	corrupt_any;
+	bool	corrupt_any, mtu_tell;
+	__u64	mtu;
 	__u8	blackhole[32];
 };
 
@@ -81,7 +87,7 @@ struct lk_config {
  */
 struct lk_counters {
 	__u64	packets, bytes, payload_bytes;
-	__u64	dropped_loss, dropped_queue, dropped_blackhole;
+	__u64	dropped_loss, dropped_queue, dropped_blackhole, dropped_mtu;
 	__u64	duplicated, reordered, corrupted;
 	__u64	with_payload, without_payload, syn, fin, rst;
 };
@@ -92,6 +98,8 @@ struct lk_counters {
  * @loss_bursts:       losses that did not follow another loss directly
  * @dropped_memory:    LK_PIPE_MAX_BYTES reached: the settings ask for more than is stored
  * @dropped_ring:      the receive ring overflowed: linkem was too slow, the result is void
+ * @fragments:         frames that hold a part of an IP packet
+ * @may_split:         frames beyond the setting "mtu" that a router would have fragmented
  * @oversize:          frames beyond the MTU, dropped: segmentation offload is on somewhere
  * @csum_unset:        frames with an unfilled checksum: checksum offload is on somewhere
  * @tx_errors:         the far interface refused a frame
@@ -100,7 +108,7 @@ struct lk_counters {
  */
 struct lk_link_counters {
 	__u64	delivered_packets, delivered_bytes, loss_bursts, dropped_memory, dropped_ring;
-	__u64	oversize, csum_unset, tx_errors, late_max_ns, late_over_1ms;
+	__u64	fragments, may_split, oversize, csum_unset, tx_errors, late_max_ns, late_over_1ms;
 };
 
 enum lk_draw { LK_DRAW_LOSS, LK_DRAW_DUP, LK_DRAW_REORDER, LK_DRAW_CORRUPT, LK_NR_DRAWS };
@@ -116,6 +124,7 @@ struct lk_packet {
  * @rtt_ns:        sum of both directions' delays, for the default queue
  * @rng:           one state per kind of decision, so that a seed loses the same packets
  *                 whether or not duplication is on
+ * @back:          the other direction, for answers of the line itself
  * @in_burst:      the last packet was lost and the burst goes on
  * @busy_ns:       time at which the line has sent everything accepted so far
  * @last_due_ns:   due time of the youngest packet that was not reordered: none overtakes it
@@ -126,6 +135,7 @@ struct lk_pipe {
 	struct lk_config	cfg;
 	__u64			rtt_ns;
 	__u64			rng[LK_NR_DRAWS];
+	struct lk_pipe		*back;
 	bool			in_burst;
 	__u64			busy_ns, last_due_ns, next_seq;
 	struct lk_packet	**heap;
@@ -167,6 +177,8 @@ unsigned int	lk_port_transmit(struct lk_port *port, struct lk_pipe *pipe, __u64 
 void	lk_port_clear_error(struct lk_port *port);
 void	lk_port_read_drops(struct lk_port *port, struct lk_pipe *pipe);
 
+struct lk_packet *lk_icmp_too_big(const struct lk_packet *pkt, const struct lk_frame_info *info,
+				  __u32 mtu);
 int	lk_xdp_attach_pass(const char *name);
 __u64	lk_now_ns(void);
 

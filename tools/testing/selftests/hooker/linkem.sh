@@ -151,6 +151,31 @@ test_blackhole()
 	tap_check "the black hole can be closed" test "$arrived" -eq 100
 }
 
+# 100 bytes and the headers of UDP and IPv4 are 128.
+test_mtu_limit()
+{
+	link_set ab mtu 128
+	run_udp 100
+	tap_check "packets of the MTU pass" test "$arrived" -eq 100
+	link_set ab mtu 127
+	run_udp 100
+	tap_check "larger ones vanish" test "$arrived" -eq 0 -a \
+		"$(link_get ab 17 dropped_mtu)" -eq 100
+	link_set ab mtu 0
+}
+
+# The kernel believes the message only if every checksum in it is right.
+test_mtu_told()
+{
+	link_set both mtu 1300 mtu-tell yes blackhole none
+	link_reset
+	tap_check "IPv$1: TCP is told of the MTU" tapp c --up 500k "$(addr s "$1")" $PORT
+	tap_check "IPv$1: that took one flight, and no fragments" test \
+		"$(link_get ab 6 dropped_mtu)" -gt 0 -a "$(link_get ab 6 dropped_mtu)" -lt 50 -a \
+		"$(link_get both link fragments)$(link_get both link may_split)" = 00
+	link_set both mtu 0 mtu-tell no ba blackhole 1
+}
+
 is_resolved() { ip -n "$(netns c)" neigh show "$1" | grep -q lladdr; }
 
 # Addresses that nobody has resolved before; nothing but resolution gets through.
@@ -236,7 +261,7 @@ test_offloads()
 }
 
 need_tapp
-tap_plan 46
+tap_plan 52
 topo_up
 topo_congctl cubic
 tapp_serve s $PORT
@@ -254,6 +279,9 @@ test_reorder
 test_loss
 test_burst
 test_blackhole
+test_mtu_limit
+test_mtu_told 4
+test_mtu_told 6
 test_control
 test_queue
 test_settings

@@ -137,6 +137,19 @@ static int set_corrupt_where(struct lk_config *cfg, const char *text)
 	return 0;
 }
 
+static int set_mtu(struct lk_config *cfg, const char *text)
+{
+	return parse_u64(text, plain_units, &cfg->mtu);
+}
+
+static int set_mtu_tell(struct lk_config *cfg, const char *text)
+{
+	if (strcmp(text, "yes") && strcmp(text, "no"))
+		return -EINVAL;
+	cfg->mtu_tell = !strcmp(text, "yes");
+	return 0;
+}
+
 static int set_blackhole(struct lk_config *cfg, const char *text)
 {
 	__u8 set[sizeof(cfg->blackhole)] = { 0 };
@@ -171,6 +184,8 @@ static const struct setting {
 	{ "reorder-delay", set_reorder_delay, "Nns|us|ms|s  how late" },
 	{ "corrupt", set_corrupt, "N%  one bit flipped, checksums not adjusted" },
 	{ "corrupt-where", set_corrupt_where, "payload|any  any: headers, too, but Ethernet's" },
+	{ "mtu", set_mtu, "N  bytes of IP packet, larger ones vanish; 0: all pass" },
+	{ "mtu-tell", set_mtu_tell, "yes|no  their sender gets an ICMP message" },
 	{ "blackhole", set_blackhole, "PROTO[,PROTO]...|none  IP protocol numbers that vanish" },
 	{ NULL, NULL, NULL }
 };
@@ -263,6 +278,7 @@ static const struct field proto_fields[] = {
 	FIELD(lk_counters, packets), FIELD(lk_counters, bytes),
 	FIELD(lk_counters, payload_bytes), FIELD(lk_counters, dropped_loss),
 	FIELD(lk_counters, dropped_queue), FIELD(lk_counters, dropped_blackhole),
+	FIELD(lk_counters, dropped_mtu),
 	FIELD(lk_counters, duplicated), FIELD(lk_counters, reordered),
 	FIELD(lk_counters, corrupted), FIELD(lk_counters, with_payload),
 	FIELD(lk_counters, without_payload), FIELD(lk_counters, syn),
@@ -272,7 +288,8 @@ static const struct field proto_fields[] = {
 static const struct field link_fields[] = {
 	FIELD(lk_link_counters, delivered_packets), FIELD(lk_link_counters, delivered_bytes),
 	FIELD(lk_link_counters, loss_bursts), FIELD(lk_link_counters, dropped_memory),
-	FIELD(lk_link_counters, dropped_ring), FIELD(lk_link_counters, oversize),
+	FIELD(lk_link_counters, dropped_ring), FIELD(lk_link_counters, fragments),
+	FIELD(lk_link_counters, may_split), FIELD(lk_link_counters, oversize),
 	FIELD(lk_link_counters, csum_unset),
 	FIELD(lk_link_counters, tx_errors), FIELD(lk_link_counters, late_max_ns),
 	FIELD(lk_link_counters, late_over_1ms), { NULL, 0 }

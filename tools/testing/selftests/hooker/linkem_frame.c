@@ -92,6 +92,8 @@ static void parse_ip4(const __u8 *frame, size_t off, size_t len, struct lk_frame
 	info->is_ip = true;
 	info->proto = ip[9];
 	info->is_fragment = read_be16(ip + 6) & 0x1fff;
+	info->is_part = read_be16(ip + 6) & 0x3fff;
+	info->may_split = !(ip[6] & 0x40);
 	parse_l4(frame, off + hlen, off + total, info);
 }
 
@@ -128,8 +130,10 @@ static void parse_ip6(const __u8 *frame, size_t off, size_t len, struct lk_frame
 		ext_len = ip6_extension_len(next, frame + off);
 		if (end - off < ext_len)
 			return;
-		if (next == IPPROTO_FRAGMENT)
+		if (next == IPPROTO_FRAGMENT) {
 			info->is_fragment = read_be16(frame + off + 2) & 0xfff8;
+			info->is_part = true;
+		}
 		next = frame[off];
 		off += ext_len;
 	}

@@ -2,7 +2,7 @@
 /*
  * linkem: one direction of the link.
  *
- *   black hole -> tail-drop queue -> line (rate) -> loss -> damage -> delay
+ *   black hole, MTU -> tail-drop queue -> line (rate) -> loss -> damage -> delay
  *
  * Every packet's fate and its due time are settled when it enters, from its
  * arrival time alone; so it does not matter how late the event loop looks.
@@ -257,6 +257,24 @@ static void pass_damage(struct lk_pipe *pipe, struct lk_packet *pkt, struct lk_c
 	store(pipe, pkt, due_ns);
 }
 
+static bool is_too_big(const struct lk_pipe *pipe, const struct lk_packet *pkt,
+		       const struct lk_frame_info *info)
+{
+	return info->is_ip && !info->is_control && pipe->cfg.mtu &&
+	       pkt->len - info->l3_off > pipe->cfg.mtu;
+}
+
+static void tell_too_big(struct lk_pipe *pipe, const struct lk_packet *pkt,
+			 const struct lk_frame_info *info, __u64 arrival_ns)
+{
+	struct lk_packet *msg = lk_icmp_too_big(pkt, info, pipe->cfg.mtu);
+
+	if (msg)
+		lk_pipe_push(pipe->back, msg, arrival_ns);
+	else
+		pipe->link.dropped_memory++;
+}
+
 /**
  * lk_pipe_push() - a frame enters the link
  * @pipe:       direction
@@ -275,6 +293,14 @@ void lk_pipe_push(struct lk_pipe *pipe, struct lk_packet *pkt, __u64 arrival_ns)
 	if (info.is_ip && !info.is_control &&
 	    pipe->cfg.blackhole[info.proto / 8] & 1 << info.proto % 8) {
 		cnt->dropped_blackhole++;
+		goto drop;
+	}
+	pipe->link.fragments += info.is_part;
+	if (is_too_big(pipe, pkt, &info)) {
+		cnt->dropped_mtu++;
+		pipe->link.may_split += info.may_split;
+		if (pipe->cfg.mtu_tell)
+			tell_too_big(pipe, pkt, &info, arrival_ns);
 		goto drop;
 	}
 	due_ns = pass_line(pipe, pkt->len, arrival_ns);
