@@ -99,6 +99,12 @@ static void answer_peer(struct hk_report *rep, const struct hk_peer *peer)
 	hk_report_str(rep, "role", peer->initiator ? "initiator" : "responder");
 	hk_report_u64(rep, "streams", stats.nr_streams);
 	hk_report_u64(rep, "datagram_bytes", peer->hello_len);
+	hk_report_u64(rep, "path_mtu_bytes", stats.path_mtu);
+	hk_report_u64(rep, "mtu_probes_sent", stats.mtu_probes_sent);
+	hk_report_u64(rep, "mtu_probes_acked", stats.mtu_probes_acked);
+	hk_report_u64(rep, "mtu_probes_lost", stats.mtu_probes_lost);
+	hk_report_u64(rep, "mtu_hints", stats.mtu_hints);
+	hk_report_u64(rep, "black_holes", stats.black_holes);
 	hk_report_u64(rep, "srtt_us", stats.srtt_ns / 1000);
 	hk_report_u64(rep, "min_rtt_us", stats.min_rtt_ns / 1000);
 	hk_report_u64(rep, "cwnd_bytes", stats.cwnd_bytes);

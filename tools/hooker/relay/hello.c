@@ -14,15 +14,12 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "../tcp/addr.h"
 #include "private.h"
 
 #define FULL_TRIES	2
 #define RTT_MIN_NS	(5 * NSEC_PER_MSEC)
 #define RTT_MAX_NS	(900 * NSEC_PER_MSEC)	/* what a SYN-ACK may be held for bounds it, too */
 #define BLOCKED_NS	(60 * NSEC_PER_SEC)
-#define IP4_HDR		20
-#define IP6_HDR		40
 
 static __u64 id_of(const __u8 instance[8])
 {
@@ -30,19 +27,6 @@ static __u64 id_of(const __u8 instance[8])
 
 	memcpy(&id, instance, sizeof(id));
 	return be64toh(id);
-}
-
-static __u32 full_size(const struct hk_path *path)
-{
-	int mtu = hk_carrier_path_mtu(path);
-	int size;
-
-	if (mtu < 0)
-		return HTP_MIN_DATAGRAM;
-	size = mtu - (hk_addr_is_mapped(path->remote) ? IP4_HDR : IP6_HDR) - 8;
-	if (size > HK_DATAGRAM_BUF)
-		size = HK_DATAGRAM_BUF;
-	return size < HTP_MIN_DATAGRAM ? HTP_MIN_DATAGRAM : size;
 }
 
 static __u32 try_size(const struct hk_peer *peer, unsigned int attempt)
@@ -117,7 +101,7 @@ void hk_hello_start(struct hk_peer *peer)
 		peer->rtt_ns = RTT_MIN_NS;
 	if (peer->rtt_ns > RTT_MAX_NS)
 		peer->rtt_ns = RTT_MAX_NS;
-	peer->full_len = full_size(&peer->path);
+	peer->full_len = hk_pathmtu_hello(&peer->path);
 	send_attempt(peer);
 }
 
@@ -271,6 +255,24 @@ void hk_hello_refused(struct hk_peer *peer, struct hk_port *port, const struct h
 		choose(peer);
 	else if (!peer->choose_ns && !(peer->protos & ~peer->failed))
 		give_up(peer);
+}
+
+/**
+ * hk_hello_too_big - a router says that a HELLO was too big for it
+ * @peer:  initiator, in HELLO
+ * @hello: what the message quotes; must be a HELLO of ours
+ * @error: the message
+ *
+ * The next attempt needn't wait. The message may lie: then datagrams are smaller at first.
+ */
+void hk_hello_too_big(struct hk_peer *peer, const struct htp_hello *hello,
+		      const struct hk_carrier_error *error)
+{
+	if (hello->src_id != peer->local_id ||
+	    (hello->nonce ^ peer->nonce) / HK_MAX_PORTS >= peer->attempts)
+		return;
+	if (peer->attempts < FULL_TRIES && hk_pathmtu_hello_too_big(peer, error))
+		send_attempt(peer);
 }
 
 static struct hk_peer *find_initiator(struct hk_relay *r, const struct hk_datagram *dgram,

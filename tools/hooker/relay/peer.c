@@ -67,6 +67,7 @@ static void peer_timer(struct hk_timer *timer, __u64 now_ns)
 	if (peer->state != HK_PEER_UP)
 		return;
 	hk_peer_touch(peer);
+	hk_pathmtu_refresh(peer);
 	htp_assoc_expire(peer->assoc, now_ns);
 	unproven_timeout(peer, now_ns);
 }
@@ -195,6 +196,7 @@ static struct htp_assoc *create_assoc(struct hk_peer *peer, const struct htp_hel
 		.peer_id = hello->src_id,
 		.initiator = peer->initiator,
 		.max_datagram = max_datagram,
+		.probe_max = hk_pathmtu_limit(peer),
 		.cc = peer->relay->config->cc ? htp_cc_by_name(peer->relay->config->cc) : NULL,
 		.initial_rtt_ns = peer->rtt_ns,
 		.stream_window = HK_STREAM_WINDOW,
@@ -264,6 +266,7 @@ int hk_peer_up(struct hk_peer *peer, const struct htp_hello *hello, __u32 max_da
 		max_datagram = hello->max_datagram;
 	if (max_datagram > HK_DATAGRAM_BUF)
 		max_datagram = HK_DATAGRAM_BUF;
+	peer->takes = hello->max_datagram;
 	htp_assoc_destroy(peer->assoc);
 	peer->assoc = create_assoc(peer, hello, max_datagram);
 	if (!peer->assoc)
@@ -440,6 +443,26 @@ static __u64 instance_id(const struct hk_peer *peer)
 	return be64toh(id);
 }
 
+static void hello_unreachable(struct hk_peer *peer, struct hk_port *port,
+			      const struct htp_hello *hello, const struct hk_carrier_error *error)
+{
+	if (error->err == EMSGSIZE)
+		hk_hello_too_big(peer, hello, error);
+	else
+		hk_hello_refused(peer, port, hello);
+}
+
+static void data_unreachable(struct hk_peer *peer, const struct htp_hdr *hdr,
+			     const struct hk_carrier_error *error)
+{
+	if (error->err == EMSGSIZE) {
+		hk_pathmtu_too_big(peer, error, hdr->pn);
+		return;
+	}
+	htp_assoc_suspect(peer->assoc, peer->relay->now_ns);
+	hk_peer_touch(peer);
+}
+
 /**
  * hk_peer_unreachable - an ICMP message quotes a datagram of ours
  * @r:	   relay
@@ -457,19 +480,17 @@ void hk_peer_unreachable(struct hk_relay *r, struct hk_port *port,
 	struct hk_peer *peer;
 	struct htp_hdr hdr;
 
-	if (error->err == EMSGSIZE || htp_quote_read(error->data, error->len, &hdr, &hello))
+	if (htp_quote_read(error->data, error->len, &hdr, &hello))
 		return;
 	LIST_FOREACH(peer, &r->peers, all) {
 		if (memcmp(peer->path.remote, error->path.remote, sizeof(peer->path.remote)))
 			continue;
 		if (peer->state == HK_PEER_HELLO && hdr.type == HTP_HELLO &&
 		    hdr.dst_id == instance_id(peer))
-			hk_hello_refused(peer, port, &hello);
+			hello_unreachable(peer, port, &hello, error);
 		if (peer->state == HK_PEER_UP && hdr.type == HTP_DATA &&
-		    hdr.dst_id == peer->remote_id) {
-			htp_assoc_suspect(peer->assoc, r->now_ns);
-			hk_peer_touch(peer);
-		}
+		    hdr.dst_id == peer->remote_id)
+			data_unreachable(peer, &hdr, error);
 	}
 }
 

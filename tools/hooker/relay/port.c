@@ -130,6 +130,8 @@ int hk_port_flush(struct hk_relay *r, struct hk_port *port)
 			port->blocked = true;
 			return -EAGAIN;
 		}
+		if (n == -EMSGSIZE)
+			hk_pathmtu_refused(r, &port->dgrams[port->head]);
 		port->head += n > 0 ? n : 1;
 	}
 	port->head = 0;

@@ -46,7 +46,9 @@
 #define HK_MAX_PORTS		8
 #define HK_HELLO_TRIES		4
 #define HK_BUCKETS		4096	/* of each hash table */
-#define HK_DATAGRAM_BUF		2048	/* room for one datagram in a batch */
+#define HK_DATAGRAM_BUF		HTP_MAX_DATAGRAM	/* room for one datagram in a batch */
+#define HK_ETHERNET_MTU		1500
+#define HK_UDP_HDR		8	/* of UDP-Lite, too */
 
 #define HK_REDIR_BUF		(512 * 1024)	/* each direction of a redirection socket */
 #define HK_FAST_LIMIT		(512 * 1024)	/* bytes outstanding in the fast lane */
@@ -180,7 +182,10 @@ enum hk_peer_state {
  * @failed:	 HELLO: of them, refused by the host or the network
  * @attempts:	 HELLOs sent on each carrier
  * @hello_len:	 HELLO: datagram size proven by the answer
- * @full_len:	 HELLO: largest datagram that the route takes
+ * @full_len:	 HELLO: largest datagram to begin with
+ * @takes:	 UP: largest datagram that the peer takes
+ * @limit:	 UP: and that the route takes as well, as the association was told
+ * @route_ns:	 UP: when the route was last looked at
  * @sent_ns:	 HELLO: when each attempt was sent
  * @choose_ns:	 HELLO: not the best carrier answered: waiting for better till then; 0: none
  * @rtt_ns:	 HELLO: round trip that TCP's handshake took; then that of HELLO
@@ -205,7 +210,8 @@ struct hk_peer {
 	__u64			nonce;
 	__u8			protos, failed;
 	unsigned int		attempts;
-	__u32			hello_len, full_len;
+	__u32			hello_len, full_len, takes, limit;
+	__u64			route_ns;
 	__u64			sent_ns[HK_HELLO_TRIES];
 	__u64			choose_ns, rtt_ns, created_ns;
 	struct htp_hello	answer;
@@ -394,7 +400,17 @@ void	hk_hello_ack_rx(struct hk_peer *peer, struct hk_port *port,
 			const struct hk_datagram *dgram);
 void	hk_hello_refused(struct hk_peer *peer, struct hk_port *port,
 			 const struct htp_hello *hello);
+void	hk_hello_too_big(struct hk_peer *peer, const struct htp_hello *hello,
+			 const struct hk_carrier_error *error);
 __u8	hk_blocked_protos(struct hk_relay *r, const __be32 raddr[4], const __u8 instance[8]);
+
+/* pathmtu.c: what host and network say about the size of datagrams */
+__u32	hk_pathmtu_hello(const struct hk_path *path);
+__u32	hk_pathmtu_limit(struct hk_peer *peer);
+void	hk_pathmtu_refresh(struct hk_peer *peer);
+void	hk_pathmtu_refused(struct hk_relay *r, const struct hk_datagram *dgram);
+void	hk_pathmtu_too_big(struct hk_peer *peer, const struct hk_carrier_error *error, __u32 pn);
+bool	hk_pathmtu_hello_too_big(struct hk_peer *peer, const struct hk_carrier_error *error);
 
 /* port.c: sending and receiving on the carriers */
 int	hk_ports_open(struct hk_relay *r);

@@ -1,0 +1,265 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Path MTU: paths that take less than the first link, or less than before, with a router
+# that says so or none; jumbo frames. The transfer in the midst of which it happens
+# completes, every byte is verified, and no packet is ever fragmented.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+PORT=5000
+LINK=(rate 200mbit delay 5ms queue 256k mtu 0 mtu-tell no)
+BYTES=$((6 << 20))
+STEP=16					# a search may end so much below what passes
+declare -A NUMBER=([udplite]=136 [udp]=17)
+declare -A HEADERS=([4]=28 [6]=48)
+
+start_hookers()
+{
+	local host
+
+	for host in c s; do
+		ip -n "$(netns $host)" route flush cache
+		ip -n "$(netns $host)" -6 route flush cache
+		hooker_launch $host --proto "$PROTO"
+	done
+	wait_line "$(bg_out hooker-c)" '^hooker: ready' || die "$(hooker_log c)"
+	wait_line "$(bg_out hooker-s)" '^hooker: ready' || die "$(hooker_log s)"
+}
+
+# counter HOST NAME
+counter() { hooker_show "$1" stats | awk -v name="$2" '$1 == name { print $2 }'; }
+
+# peer_value HOST FAMILY NAME: of the association with the other host
+peer_value()
+{
+	local other=s
+
+	[ "$1" = c ] || other=c
+	hooker_show "$1" peers -j | tr '{' '\n' | grep -F "\"$(url_addr $other "$2"):" |
+		json_values "$3"
+}
+
+show_peers()
+{
+	local host
+
+	for host in c s; do
+		hooker_show $host peers -j | tr '{' '\n' |
+			grep -oE '"(address|path_mtu_bytes|mtu_[a-z_]*|black_holes|ptos)":[^,]*' |
+			tr '\n' ' ' | sed "s/^/host $host: /; s/ \"address\"/\n  &/2g"
+		echo
+	done
+}
+
+# has_size HOST MTU [EXACT]: of both associations, not more than MTU allows and not much less
+has_size()
+{
+	local v size most
+
+	for v in 4 6; do
+		most=$(($2 - HEADERS[$v]))
+		size=$(peer_value "$1" $v path_mtu_bytes)
+		[ "$size" -le $most ] && [ "$size" -gt $((most - ${3:-$STEP})) ] || return 1
+	done
+}
+
+# settles HOST MTU [EXACT]: has_size once the search has ended, for which it needs streams
+settles()
+{
+	local i
+
+	for i in 1 2 3 4 5; do
+		has_size "$@" && return 0
+		start_both 1m
+		finish_both $((1 << 20)) >"$LIB_TMP/settle" || return 1
+	done
+	show_peers
+	echo "host $1: expected $2"
+	return 1
+}
+
+# sum HOST NAME: of both associations
+sum() { hooker_show "$1" peers -j | json_sum "$2"; }
+
+served() { grep '^conn=' "$(bg_out tapp-$PORT)" | tail -n +$(($1 + 1)); }
+nr_served() { served 0 | wc -l; }
+has_served() { [ "$(nr_served)" -ge "$1" ]; }
+
+# start_both BYTES: a transfer over IPv4 and one over IPv6, both ways at once
+start_both()
+{
+	local v
+
+	BEHIND=$(nr_served)
+	for v in 4 6; do
+		on_bg c tapp$v "$TAPP" client -t 20 --up "$1" --down "$1" "$(addr s $v)" $PORT
+	done
+}
+
+# finish_both BYTES: both end well and were carried, all bytes verified on either side
+finish_both()
+{
+	local v rc result=0
+
+	for v in 4 6; do
+		bg_wait tapp$v 40
+		rc=$?
+		echo "IPv$v: $(grep -E '^(result|total_us|verified_bytes)=' "$(bg_out tapp$v)" |
+			tr '\n' ' ')"
+		[ $rc -eq 0 ] && grep -q "^verified_bytes=$1$" "$(bg_out tapp$v)" || result=1
+	done
+	[ $result -eq 0 ] && wait_for 10 has_served $((BEHIND + 2)) &&
+		! served "$BEHIND" | grep -v "result=ok recv_bytes=$1 "
+}
+
+# Nothing was fragmented by a host, nor would have been by a router
+no_fragments()
+{
+	local what host
+
+	for what in fragments may_split; do
+		[ "$(link_get both link $what)" -eq 0 ] || return 1
+	done
+	for host in c s; do
+		[ "$(snmp_get $host Ip FragCreates)" -eq 0 ] || return 2
+		[ "$(on $host awk '$1 == "Ip6FragCreates" { print $2 }' /proc/net/snmp6)" -eq 0 ] ||
+			return 3
+	done
+}
+
+is_in_midst()
+{
+	local host
+
+	for host in c s; do
+		[ "$(hooker_show $host flows -j | json_values net_to_app_bytes |
+			awk '$1 > 500000' | wc -l)" -eq 2 ] || return 1
+	done
+}
+
+# changed COMMAND...: in the midst of the transfers
+changed()
+{
+	start_both $BYTES
+	wait_for 5 is_in_midst || return 101
+	"$@" || return 102
+	finish_both $BYTES || return 103
+	show_peers
+	[ "$(link_get both 6 with_payload)" -eq 0 ] || return 104
+	no_fragments
+}
+
+# dropped DIRECTION: something was too large there
+dropped() { [ "$(link_get "$1" "${NUMBER[$PROTO]}" dropped_mtu)" -gt 0 ]; }
+
+# Nobody tells; the directions differ
+silently()
+{
+	changed link_set ab mtu 1400 ba mtu 1330 || return
+	dropped ab && dropped ba || return 1
+	settles c 1400 && settles s 1330 || return 2
+	[ "$(sum c black_holes)" -eq 2 ] && [ "$(sum s black_holes)" -eq 2 ] || return 3
+	[ "$(sum c mtu_hints)" -eq 0 ]
+}
+
+with_message()
+{
+	changed link_set mtu 1400 mtu-tell yes || return
+	dropped ab && dropped ba || return 1
+	settles c 1400 1 && settles s 1400 1 || return 2
+	[ "$(sum c black_holes)" -eq 0 ] && [ "$(sum s black_holes)" -eq 0 ] || return 3
+	[ "$(sum c mtu_hints)" -ge 2 ] && [ "$(sum s mtu_hints)" -ge 2 ]
+}
+
+set_device() { ip -n "$(netns "$1")" link set eth0 mtu "$2"; }
+
+# The device of this very host: EMSGSIZE instead of ICMP. veth takes 4 bytes more than its
+# MTU from the other side, as room for a VLAN tag, and drops what is larger.
+own_device()
+{
+	changed set_device c 1400 || return
+	settles c 1400 1 && settles s 1404 || return 1
+	[ "$(sum c black_holes)" -eq 0 ] && [ "$(sum c mtu_hints)" -eq 2 ] || return 2
+	[ "$(sum s black_holes)" -eq 2 ]
+}
+
+# The first HELLO is lost, and what proved a small size grows
+from_the_start()
+{
+	local exact=$2
+
+	link_set mtu 1400 mtu-tell "$1"
+	start_both $BYTES
+	finish_both $BYTES || return
+	[ "$(counter c flows_active)" -eq 2 ] || return 1
+	no_fragments && dropped ab || return 2
+	settles c 1400 "$exact" && settles s 1400 || return 3
+	[ "$(sum c black_holes)" -eq 0 ]
+}
+
+# set_mtu MTU: of all four devices; linkem reads it when it starts
+set_mtu()
+{
+	local host
+
+	for host in c s; do
+		set_device $host "$1" && ip -n "$(netns r)" link set r$host mtu "$1" || return
+	done
+	link_restart 1 "${LINK[@]}"
+}
+
+# HELLO is no larger than Ethernet's MTU, the rest is found; then the path shrinks to that
+jumbo()
+{
+	local v
+
+	start_both $BYTES
+	finish_both $BYTES || return
+	settles c 9000 1 && settles s 9000 1 || return 1
+	for v in 4 6; do
+		[ "$(peer_value c $v datagram_bytes)" -eq $((1500 - HEADERS[$v])) ] || return 2
+	done
+	[ "$(sum c mtu_probes_sent)" -eq 2 ] || return 3
+	changed link_set mtu 1500 || return
+	settles c 1500 && settles s 1500 || return 4
+	[ "$(sum c black_holes)" -eq 2 ]
+}
+
+# run NAME COMMAND...: with daemons that know nothing yet
+run()
+{
+	local name=$1
+
+	shift
+	link_set both "${LINK[@]}"
+	link_reset
+	start_hookers
+	tap_check "$PROTO: $name" "$@"
+	hooker_stop c || die "$(hooker_log c)"
+	hooker_stop s || die "$(hooker_log s)"
+}
+
+need_hooker
+need_tapp
+tap_plan 16
+topo_up "${LINK[@]}"
+tapp_serve s $PORT -t 20 || die "no server"
+for PROTO in udplite udp; do
+	run "the path shrinks without a word" silently
+	run "the path shrinks, a router tells" with_message
+	run "the device shrinks" own_device
+	set_device c 1500
+	run "small from the start, without a word" from_the_start no $STEP
+	run "small from the start, a router tells" from_the_start yes 1
+	set_mtu 9000
+	run "jumbo frames, and a path that loses them" jumbo
+	set_mtu 1500
+done
+tap_check "host c is as it was" leak_check c
+bg_stop tapp-$PORT
+tap_check "host s is as it was" leak_check s
+tap_check "nothing made the measurements void" link_is_sound
+tap_check "not a fragment on either host" no_fragments
+tap_finish
