@@ -341,6 +341,48 @@ TEST_F(path, outage_is_no_black_hole)
 	finish(_metadata, sim);
 }
 
+/* That probes get no answer is no reason to doubt that the peer lives */
+TEST_F(path, unanswered_probes_are_no_silence)
+{
+	struct sim *sim = &self->sim;
+
+	ASSERT_EQ(0, start(sim, variant->cc, ETHERNET, ETHERNET, seed()));
+	sim->assoc[SIM_A]->config.keepalive_ns = 0;
+	sim->assoc[SIM_B]->config.keepalive_ns = 0;
+	sim->linger = true;
+	sim_open(sim, SIM_A, KB, KB);
+	sim_run_for(sim, SIM_SEC);
+	sim->link[SIM_A].mtu = ETHERNET;
+	htp_pmtu_set_limit(sim->assoc[SIM_A], JUMBO);
+	sim_run_for(sim, 100 * SIM_SEC);
+	EXPECT_GT(stats_of(sim, SIM_A).mtu_probes_lost, 10);
+	EXPECT_EQ(0, stats_of(sim, SIM_A).ptos);
+	EXPECT_FALSE(htp_assoc_is_closed(sim->assoc[SIM_A]));
+	htp_stream_release(sim->flows->stream);
+	htp_stream_release(sim->flows->next->stream);
+	finish(_metadata, sim);
+}
+
+/* Nor does a probe, which may be as large as seven others, leave before there is room for it */
+TEST_F(path, window_has_room_for_a_probe)
+{
+	struct sim *sim = &self->sim;
+
+	ASSERT_EQ(0, start(sim, variant->cc, BASE, BASE, seed()));
+	sim->link[SIM_A].rate = 100 * KB;
+	sim->link[SIM_A].queue = 20 * KB;
+	sim_open(sim, SIM_A, 2 * MB, 1);
+	sim_run_for(sim, 5 * SIM_SEC);
+	htp_pmtu_set_limit(sim->assoc[SIM_A], JUMBO);
+	while (!stats_of(sim, SIM_A).mtu_probes_sent && sim->now < 10 * SIM_SEC)
+		sim_step(sim, sim_next(sim));
+	EXPECT_EQ(1, stats_of(sim, SIM_A).mtu_probes_sent);
+	EXPECT_LE(stats_of(sim, SIM_A).in_flight_bytes, stats_of(sim, SIM_A).cwnd_bytes);
+	EXPECT_EQ(0, sim_run(sim, 120 * SIM_SEC));
+	EXPECT_EQ(JUMBO, stats_of(sim, SIM_A).path_mtu);
+	finish(_metadata, sim);
+}
+
 /* Only answers are larger than the base, and each is a few datagrams long */
 TEST_F(path, black_hole_for_short_answers)
 {
@@ -456,23 +498,26 @@ TEST_F(path, changes_all_the_time)
 /* Parity of larger datagrams would itself be too large */
 TEST_F(path, parity_shrinks_too)
 {
+	const struct htp_path_hint hint = { .size = 2000, .local = true };
 	struct sim *sim = &self->sim;
-	int run;
+	struct htp_assoc *a;
 
-	for (run = 0; run < 20; run++) {
-		ASSERT_EQ(0, start(sim, variant->cc, JUMBO, JUMBO, seed() + run));
-		set_loss(sim, 0.02);
-		sim_open(sim, SIM_A, MB, 1);
-		sim_run_for(sim, 60 * SIM_MSEC + run * SIM_MSEC);
-		sim->link[SIM_A].most = 0;
-		htp_assoc_path_mtu(sim->assoc[SIM_A],
-				   &(struct htp_path_hint){ .size = 2000, .local = true },
-				   sim->now);
-		EXPECT_EQ(2000, stats_of(sim, SIM_A).path_mtu);
-		EXPECT_EQ(0, sim_run(sim, 60 * SIM_SEC));
-		EXPECT_LE(sim->link[SIM_A].most, 2000);
-		finish(_metadata, sim);
-	}
+	ASSERT_EQ(0, start(sim, variant->cc, JUMBO, JUMBO, seed()));
+	a = sim->assoc[SIM_A];
+	sim_open(sim, SIM_A, 10 * KB, 1);
+	EXPECT_EQ(0, sim_run(sim, SIM_SEC));
+	htp_repair_observe(a, 10, 10);	/* so that there is parity */
+	sim_open(sim, SIM_A, 100 * KB, 1);
+	sim_run_for(sim, 0);
+	ASSERT_GT(a->repair.tx.nr, 0);
+	ASSERT_EQ(JUMBO, sim->link[SIM_A].most);
+	sim->link[SIM_A].most = 0;
+	EXPECT_EQ(0, htp_assoc_path_mtu(a, &hint, sim->now));
+	EXPECT_EQ(2000, stats_of(sim, SIM_A).path_mtu);
+	EXPECT_EQ(0, sim_run(sim, 60 * SIM_SEC));
+	EXPECT_GT(stats_of(sim, SIM_A).repair_bytes, 0);
+	EXPECT_LE(sim->link[SIM_A].most, 2000);
+	finish(_metadata, sim);
 }
 
 /* The route or the device of this host takes more or less than before */
