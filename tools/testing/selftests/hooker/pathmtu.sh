@@ -68,9 +68,9 @@ has_size()
 # settles HOST MTU [EXACT]: has_size once the search has ended, for which it needs streams
 settles()
 {
-	local i
+	local tries=5
 
-	for i in 1 2 3 4 5; do
+	while [ $((tries--)) -gt 0 ]; do
 		has_size "$@" && return 0
 		start_both 1m
 		finish_both $((1 << 20)) >"$LIB_TMP/settle" || return 1
