@@ -5,48 +5,14 @@
  *
  * HTP_SEED=n in the environment changes what the links do.
  */
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "htp_test.h"
 
-#include "sim.h"
-#include "htp/private.h"
-
-#include "../kselftest_harness.h"
-
-#define KB		1000ULL
-#define MB		1000000ULL
 #define BASE		HTP_MIN_DATAGRAM
 #define ETHERNET	1472
 #define JUMBO		8972
 #define STEP		16	/* a search may end so much below what passes */
 #define RATE		(5 * MB)
 #define RAISE_NS	(600 * SIM_SEC)
-
-static __u64 seed(void)
-{
-	const char *value = getenv("HTP_SEED");
-
-	return value ? strtoull(value, NULL, 0) : 20240611;
-}
-
-static bool is_complete(const struct sim *sim)
-{
-	const struct sim_flow *flow;
-
-	for (flow = sim->flows; flow; flow = flow->next)
-		if (!flow->finished || !flow->saw_end || flow->received != flow->to_recv)
-			return false;
-	return true;
-}
-
-static struct htp_stats stats_of(const struct sim *sim, enum sim_side side)
-{
-	struct htp_stats stats;
-
-	htp_assoc_stats(sim->assoc[side], &stats);
-	return stats;
-}
 
 /* Datagrams are of @proven bytes at first, @probe_max at most; 20 ms and RATE */
 static int start(struct sim *sim, const struct htp_cc_ops *cc, __u32 proven, __u32 probe_max,
@@ -69,18 +35,13 @@ static int start(struct sim *sim, const struct htp_cc_ops *cc, __u32 proven, __u
 	return sim_start(sim);
 }
 
-/* No timer may remain, no memory, and nothing may have gone wrong */
-static void finish(struct __test_metadata *_metadata, struct sim *sim)
+/* CLOSE is to arrive on any path */
+static void end(struct __test_metadata *_metadata, struct sim *sim)
 {
 	EXPECT_TRUE(is_complete(sim));
 	sim->link[SIM_A].mtu = 0;
 	sim->link[SIM_B].mtu = 0;
-	htp_assoc_close(sim->assoc[SIM_A], HTP_CODE_SHUTDOWN);
-	sim_run_for(sim, 10 * SIM_SEC);
-	htp_assoc_close(sim->assoc[SIM_B], HTP_CODE_SHUTDOWN);
-	EXPECT_EQ(0, sim_run_idle(sim, 7300 * SIM_SEC));
-	EXPECT_EQ(0, sim->errors);
-	EXPECT_EQ(0, sim_exit(sim));
+	finish(_metadata, sim);
 }
 
 static void expect_size(struct __test_metadata *_metadata, const struct sim *sim,
@@ -129,7 +90,7 @@ TEST_F(path, proven_size_is_not_probed)
 	EXPECT_EQ(0, sim_run(sim, 60 * SIM_SEC));
 	EXPECT_EQ(0, stats_of(sim, SIM_A).mtu_probes_sent);
 	EXPECT_EQ(ETHERNET, stats_of(sim, SIM_A).path_mtu);
-	finish(_metadata, sim);
+	end(_metadata, sim);
 }
 
 TEST_F(path, largest_size_is_tried_first)
@@ -146,7 +107,7 @@ TEST_F(path, largest_size_is_tried_first)
 	EXPECT_EQ(1, stats_of(sim, SIM_A).mtu_probes_sent);
 	EXPECT_EQ(1, stats_of(sim, SIM_A).mtu_probes_acked);
 	EXPECT_EQ(0, stats_of(sim, SIM_A).congestion_events);
-	finish(_metadata, sim);
+	end(_metadata, sim);
 }
 
 /* Each size that fails costs three probes, and none of that is congestion */
@@ -173,7 +134,7 @@ TEST_F(path, size_in_between_is_found)
 		EXPECT_EQ(0, stats.congestion_events);
 		EXPECT_EQ(0, stats.ptos);
 		EXPECT_EQ(0, stats.black_holes);
-		finish(_metadata, sim);
+		end(_metadata, sim);
 	}
 }
 
@@ -187,7 +148,7 @@ TEST_F(path, directions_differ)
 	EXPECT_EQ(0, sim_run(sim, 60 * SIM_SEC));
 	expect_size(_metadata, sim, SIM_A, 1400);
 	EXPECT_EQ(JUMBO, stats_of(sim, SIM_B).path_mtu);
-	finish(_metadata, sim);
+	end(_metadata, sim);
 }
 
 /* The first silence lasts a timeout; then everything flows on in datagrams that fit */
@@ -212,7 +173,7 @@ TEST_F(path, black_hole)
 	EXPECT_LE(stats_of(sim, SIM_A).ptos, before.ptos + 2);
 	expect_size(_metadata, sim, SIM_A, 1300);
 	EXPECT_LT(sim->now, 15 * SIM_SEC);
-	finish(_metadata, sim);
+	end(_metadata, sim);
 }
 
 /* What was too large for the path was not lost to congestion */
@@ -230,7 +191,7 @@ TEST_F(path, black_hole_is_no_congestion)
 	EXPECT_EQ(0, sim_run(sim, 60 * SIM_SEC));
 	EXPECT_EQ(1, stats_of(sim, SIM_A).black_holes);
 	EXPECT_EQ(before.congestion_events, stats_of(sim, SIM_A).congestion_events);
-	finish(_metadata, sim);
+	end(_metadata, sim);
 }
 
 TEST_F(path, too_big_message)
@@ -251,7 +212,7 @@ TEST_F(path, too_big_message)
 	EXPECT_EQ(1, stats.mtu_hints);
 	EXPECT_EQ(0, stats.black_holes);
 	EXPECT_EQ(1, stats.mtu_probes_sent);
-	finish(_metadata, sim);
+	end(_metadata, sim);
 }
 
 /* The message saves the search between */
@@ -267,7 +228,7 @@ TEST_F(path, message_about_a_probe)
 	EXPECT_EQ(1433, stats_of(sim, SIM_A).path_mtu);
 	EXPECT_EQ(2, stats_of(sim, SIM_A).mtu_probes_sent);
 	EXPECT_EQ(0, sim_run(sim, 60 * SIM_SEC));
-	finish(_metadata, sim);
+	end(_metadata, sim);
 }
 
 /* A path that grows is noticed ten minutes later, one that shrinks again at once */
@@ -295,7 +256,7 @@ TEST_F(path, raise_timer)
 	EXPECT_EQ(5 * MB, sim_peer(sim, flow)->received);
 	htp_stream_release(flow->stream);
 	htp_stream_release(sim_peer(sim, flow)->stream);
-	finish(_metadata, sim);
+	end(_metadata, sim);
 }
 
 /* An association at rest sends nothing and waits for nothing, whatever it doesn't know */
@@ -318,7 +279,7 @@ TEST_F(path, no_probes_without_streams)
 	sim_open(sim, SIM_A, 10 * MB, 1);	/* goes on where it was */
 	EXPECT_EQ(0, sim_run(sim, 60 * SIM_SEC));
 	expect_size(_metadata, sim, SIM_A, 3000);
-	finish(_metadata, sim);
+	end(_metadata, sim);
 }
 
 /* Nothing passes for a while, whatever its size: that is none */
@@ -338,7 +299,7 @@ TEST_F(path, outage_is_no_black_hole)
 	EXPECT_EQ(0, sim_run(sim, 120 * SIM_SEC));
 	EXPECT_EQ(0, stats_of(sim, SIM_A).black_holes);
 	EXPECT_EQ(ETHERNET, stats_of(sim, SIM_A).path_mtu);
-	finish(_metadata, sim);
+	end(_metadata, sim);
 }
 
 /* That probes get no answer is no reason to doubt that the peer lives */
@@ -360,7 +321,7 @@ TEST_F(path, unanswered_probes_are_no_silence)
 	EXPECT_FALSE(htp_assoc_is_closed(sim->assoc[SIM_A]));
 	htp_stream_release(sim->flows->stream);
 	htp_stream_release(sim->flows->next->stream);
-	finish(_metadata, sim);
+	end(_metadata, sim);
 }
 
 /* Nor does a probe, which may be as large as seven others, leave before there is room for it */
@@ -380,7 +341,7 @@ TEST_F(path, window_has_room_for_a_probe)
 	EXPECT_LE(stats_of(sim, SIM_A).in_flight_bytes, stats_of(sim, SIM_A).cwnd_bytes);
 	EXPECT_EQ(0, sim_run(sim, 120 * SIM_SEC));
 	EXPECT_EQ(JUMBO, stats_of(sim, SIM_A).path_mtu);
-	finish(_metadata, sim);
+	end(_metadata, sim);
 }
 
 /* Only answers are larger than the base, and each is a few datagrams long */
@@ -401,7 +362,7 @@ TEST_F(path, black_hole_for_short_answers)
 	EXPECT_EQ(0, stats_of(sim, SIM_A).black_holes);
 	EXPECT_LE(stats_of(sim, SIM_B).ptos, 6);
 	expect_size(_metadata, sim, SIM_B, 1300);
-	finish(_metadata, sim);
+	end(_metadata, sim);
 }
 
 struct lossy {
@@ -442,7 +403,7 @@ TEST_F(path, loss_is_no_black_hole)
 			alarms += stats_of(sim, SIM_B).mtu_probes_sent > 0;
 			EXPECT_EQ(0, stats_of(sim, SIM_A).black_holes);
 			EXPECT_EQ(0, stats_of(sim, SIM_B).black_holes);
-			finish(_metadata, sim);
+			end(_metadata, sim);
 		}
 	}
 	TH_LOG("alarms, all found to be false: %zu", alarms);
@@ -469,7 +430,7 @@ TEST_F(path, black_hole_on_a_lossy_path)
 			EXPECT_LE(stats_of(sim, SIM_B).path_mtu, 1250);
 			EXPECT_EQ(1, stats_of(sim, SIM_A).black_holes);
 			EXPECT_EQ(1, stats_of(sim, SIM_B).black_holes);
-			finish(_metadata, sim);
+			end(_metadata, sim);
 		}
 	}
 }
@@ -491,7 +452,7 @@ TEST_F(path, changes_all_the_time)
 			sim_run_for(sim, 100 * SIM_MSEC + sim_random(sim) % (300 * SIM_MSEC));
 		}
 		EXPECT_EQ(0, sim_run(sim, 120 * SIM_SEC));
-		finish(_metadata, sim);
+		end(_metadata, sim);
 	}
 }
 
@@ -517,7 +478,7 @@ TEST_F(path, parity_shrinks_too)
 	EXPECT_EQ(0, sim_run(sim, 60 * SIM_SEC));
 	EXPECT_GT(stats_of(sim, SIM_A).repair_bytes, 0);
 	EXPECT_LE(sim->link[SIM_A].most, 2000);
-	finish(_metadata, sim);
+	end(_metadata, sim);
 }
 
 /* The route or the device of this host takes more or less than before */
@@ -547,7 +508,7 @@ TEST_F(path, own_route_changes)
 	EXPECT_EQ(0, htp_assoc_path_mtu(sim->assoc[SIM_A], &hint, sim->now));
 	EXPECT_EQ(0, sim_run(sim, 60 * SIM_SEC));
 	EXPECT_EQ(HTP_MAX_DATAGRAM, stats_of(sim, SIM_A).path_mtu);
-	finish(_metadata, sim);
+	end(_metadata, sim);
 }
 
 /* A buffer that doesn't hold what would be tried is a limit like any other */
@@ -563,7 +524,7 @@ TEST_F(path, small_buffer)
 		EXPECT_LE(len, 1300);
 	EXPECT_EQ(1300, stats_of(sim, SIM_A).path_mtu);
 	EXPECT_EQ(0, sim_run(sim, 60 * SIM_SEC));
-	finish(_metadata, sim);
+	end(_metadata, sim);
 }
 
 /* Messages that an attacker may send who has not seen what they quote, or has */
@@ -588,7 +549,7 @@ FIXTURE_TEARDOWN(forged)
 	EXPECT_EQ(0, sim_run(&self->sim, 60 * SIM_SEC));
 	EXPECT_EQ(0, stats_of(&self->sim, SIM_A).black_holes);
 	EXPECT_EQ(ETHERNET, stats_of(&self->sim, SIM_A).path_mtu);
-	finish(_metadata, &self->sim);
+	end(_metadata, &self->sim);
 }
 
 static int tell(FIXTURE_DATA(forged) *self, __u32 size, __u64 pn)
@@ -680,15 +641,15 @@ TEST_F(forged, endless_lies)
 }
 
 /* The other side of a probe: any size up to the largest is taken and acknowledged */
-TEST(probes_are_acknowledged)
+TEST_F(sim, probes_are_acknowledged)
 {
 	static __u8 pkt[HTP_MAX_DATAGRAM];
 	__u8 answer[HTP_MAX_DATAGRAM];
-	size_t len;
-	struct sim sim;
+	struct sim *sim = &self->sim;
 	__u32 pn = 0;
+	size_t len;
 
-	ASSERT_EQ(0, start(&sim, &htp_cc_bbr, BASE, BASE, seed()));
+	ASSERT_EQ(0, start(sim, &htp_cc_bbr, BASE, BASE, seed()));
 	for (len = HTP_HDR_LEN + 1; len <= HTP_MAX_DATAGRAM; len += 997, pn++) {
 		const struct htp_hdr hdr = {
 			.type = HTP_DATA, .ctl_len = len - HTP_HDR_LEN, .pn = pn, .dst_id = 1,
@@ -697,31 +658,30 @@ TEST(probes_are_acknowledged)
 		memset(pkt, HTP_F_PADDING, sizeof(pkt));
 		htp_hdr_write(pkt, sizeof(pkt), &hdr);
 		pkt[HTP_HDR_LEN] = HTP_F_PING;
-		EXPECT_EQ(0, htp_assoc_rx(sim.assoc[SIM_B], pkt, len, sim.now));
+		EXPECT_EQ(0, htp_assoc_rx(sim->assoc[SIM_B], pkt, len, sim->now));
 	}
-	EXPECT_LT(0, htp_assoc_tx(sim.assoc[SIM_B], answer, sizeof(answer), sim.now));
+	EXPECT_LT(0, htp_assoc_tx(sim->assoc[SIM_B], answer, sizeof(answer), sim->now));
 	EXPECT_EQ(HTP_F_ACK, answer[HTP_HDR_LEN]);
 	EXPECT_EQ(pn - 1, answer[HTP_HDR_LEN + 1]);
-	EXPECT_EQ(0, sim_exit(&sim));
 }
 
 /* Our own: header, PING, zeros, and nothing else */
-TEST(probe_on_the_wire)
+TEST_F(sim, probe_on_the_wire)
 {
+	struct sim *sim = &self->sim;
 	__u8 pkt[HTP_MAX_DATAGRAM];
 	struct htp_assoc *a;
 	struct htp_hdr hdr;
-	struct sim sim;
 	ssize_t len;
 	int i;
 
-	ASSERT_EQ(0, start(&sim, &htp_cc_bbr, BASE, ETHERNET, seed()));
-	a = sim.assoc[SIM_B];
-	sim_open(&sim, SIM_A, 100, 100);
-	sim.linger = true;
-	sim_run_for(&sim, SIM_SEC);
+	ASSERT_EQ(0, start(sim, &htp_cc_bbr, BASE, ETHERNET, seed()));
+	a = sim->assoc[SIM_B];
+	sim_open(sim, SIM_A, 100, 100);
+	sim->linger = true;
+	sim_run_for(sim, SIM_SEC);
 	htp_pmtu_set_limit(a, JUMBO);
-	len = htp_assoc_tx(a, pkt, sizeof(pkt), sim.now);
+	len = htp_assoc_tx(a, pkt, sizeof(pkt), sim->now);
 	ASSERT_EQ(JUMBO, len);
 	ASSERT_EQ(0, htp_hdr_read(pkt, len, &hdr));
 	EXPECT_EQ(HTP_DATA, hdr.type);
@@ -730,7 +690,6 @@ TEST(probe_on_the_wire)
 	EXPECT_EQ(HTP_F_PING, pkt[HTP_HDR_LEN]);
 	for (i = HTP_HDR_LEN + 1; i < len; i++)
 		EXPECT_EQ(HTP_F_PADDING, pkt[i]);
-	sim_exit(&sim);
 }
 
 TEST_HARNESS_MAIN

@@ -15,22 +15,6 @@ STEP=16					# a search may end so much below what passes
 declare -A NUMBER=([udplite]=136 [udp]=17)
 declare -A HEADERS=([4]=28 [6]=48)
 
-start_hookers()
-{
-	local host
-
-	for host in c s; do
-		ip -n "$(netns $host)" route flush cache
-		ip -n "$(netns $host)" -6 route flush cache
-		hooker_launch $host --proto "$PROTO"
-	done
-	wait_line "$(bg_out hooker-c)" '^hooker: ready' || die "$(hooker_log c)"
-	wait_line "$(bg_out hooker-s)" '^hooker: ready' || die "$(hooker_log s)"
-}
-
-# counter HOST NAME
-counter() { hooker_show "$1" stats | awk -v name="$2" '$1 == name { print $2 }'; }
-
 # peer_value HOST FAMILY NAME: of the association with the other host
 peer_value()
 {
@@ -83,16 +67,12 @@ settles()
 # sum HOST NAME: of both associations
 sum() { hooker_show "$1" peers -j | json_sum "$2"; }
 
-served() { grep '^conn=' "$(bg_out tapp-$PORT)" | tail -n +$(($1 + 1)); }
-nr_served() { served 0 | wc -l; }
-has_served() { [ "$(nr_served)" -ge "$1" ]; }
-
 # start_both BYTES: a transfer over IPv4 and one over IPv6, both ways at once
 start_both()
 {
 	local v
 
-	BEHIND=$(nr_served)
+	BEHIND=$(nr_served $PORT)
 	for v in 4 6; do
 		on_bg c tapp$v "$TAPP" client -t 20 --up "$1" --down "$1" "$(addr s $v)" $PORT
 	done
@@ -110,8 +90,7 @@ finish_both()
 			tr '\n' ' ')"
 		[ $rc -eq 0 ] && grep -q "^verified_bytes=$1$" "$(bg_out tapp$v)" || result=1
 	done
-	[ $result -eq 0 ] && wait_for 10 has_served $((BEHIND + 2)) &&
-		! served "$BEHIND" | grep -v "result=ok recv_bytes=$1 "
+	[ $result -eq 0 ] && server_verified $PORT "$BEHIND" 2 "$1"
 }
 
 # Nothing was fragmented by a host, nor would have been by a router
@@ -227,6 +206,17 @@ jumbo()
 	[ "$(sum c black_holes)" -eq 2 ]
 }
 
+# What the kernel was told of paths by then
+flush_routes()
+{
+	local host
+
+	for host in c s; do
+		ip -n "$(netns $host)" route flush cache
+		ip -n "$(netns $host)" -6 route flush cache
+	done
+}
+
 # run NAME COMMAND...: with daemons that know nothing yet
 run()
 {
@@ -235,7 +225,8 @@ run()
 	shift
 	link_set both "${LINK[@]}"
 	link_reset
-	start_hookers
+	flush_routes
+	start_hookers --proto "$PROTO"
 	tap_check "$PROTO: $name" "$@"
 	hooker_stop c || die "$(hooker_log c)"
 	hooker_stop s || die "$(hooker_log s)"
