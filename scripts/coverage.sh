@@ -32,7 +32,7 @@ compile()
 			-o "$out/core/$(basename "$src" .c).o"
 	done
 	for src in "$tests"/htp_*.c; do
-		link "$(basename "$src" .c)" "$tests"/sim.c $(ls "$tests"/sim_*.c 2>/dev/null)
+		link "$(basename "$src" .c)" "$tests"/sim.c "$tests"/sim_*.c
 	done
 	link corpus "$tests"/fuzz/fuzz_assoc.c "$tests"/fuzz/fuzz_control.c \
 		"$tests"/fuzz/fuzz_datagram.c "$tests"/fuzz/fuzz_segment.c \

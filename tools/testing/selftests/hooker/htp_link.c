@@ -163,7 +163,9 @@ FIXTURE_VARIANT_ADD(path, rtt_1_ms)
 
 FIXTURE_VARIANT_ADD(path, rtt_200_ms)
 {
-	.link = { .rate = 12500 * KB, .delay_ns = 100 * SIM_MSEC, .queue = 2500 * KB, .loss = 0.01 },
+	.link = {
+		.rate = 12500 * KB, .delay_ns = 100 * SIM_MSEC, .queue = 2500 * KB, .loss = 0.01,
+	},
 	.bytes = 10 * MB,
 };
 
