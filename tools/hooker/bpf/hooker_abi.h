@@ -21,7 +21,7 @@ struct hk_flow_key {
 };
 _Static_assert(sizeof(struct hk_flow_key) == 36, "hk_flow_key is ABI");
 
-/* The carriers of an offer, a bit each; bit order is order of preference */
+/* The carriers of an offer, a bit each; 2 to 7 are for mechanisms (mechanism.h) */
 #define HK_PROTO_UDPLITE	(1 << 0)
 #define HK_PROTO_UDP		(1 << 1)
 
@@ -68,7 +68,7 @@ _Static_assert(sizeof(struct hk_option) == HK_OPT_LEN, "hk_option is wire format
  * @relay_mark:	    SO_MARK of the daemon's own sockets and injected segments
  * @instance:	    instance id as it goes into the option
  * @port:	    carrier port, network byte order
- * @protos:	    HK_PROTO_* this daemon can use
+ * @protos:	    HK_PROTO_* that have sockets of their own in this kernel
  * @all_outgoing:   offer on every connection; else only where hk_to matches
  * @all_incoming:   take offers on every listener; else only on ports in hk_from
  * @pad:	    zero
@@ -93,12 +93,12 @@ _Static_assert(sizeof(struct hk_bpf_config) == 56, "hk_bpf_config is ABI");
  * struct hk_live - what the daemon tells all programs while it runs; one mmapable slot
  * @heartbeat_ns: CLOCK_MONOTONIC, at least every 100 ms
  * @draining:	  not 0: no new offers, no new connections taken over
- * @pad:	  zero
+ * @protos:	  HK_PROTO_* that are open now
  */
 struct hk_live {
 	__u64	heartbeat_ns;
 	__u32	draining;
-	__u32	pad;
+	__u32	protos;
 };
 _Static_assert(sizeof(struct hk_live) == 16, "hk_live is ABI");
 
@@ -353,6 +353,7 @@ enum hk_xdp_stat {
 	HK_XDP_DROP_SOURCE,		/* association known, but of another host */
 	HK_XDP_DROP_TOKEN,		/* HELLO does not name our instance */
 	HK_XDP_DROP_PROBE,		/* echo probe beyond the rate, or to a group address */
+	HK_XDP_DROP_BEHIND,		/* UDP to a socket that is behind a mechanism */
 	HK_NR_XDP_STATS,
 };
 

@@ -5,6 +5,9 @@
  *	PASS	not for us; or ours, and it names an association or instance of ours
  *	DROP	malformed, or for nobody here; counted by reason
  *	TX	an echo probe, turned round on the spot
+ *	datapath, the tail call into the mechanism that was deployed for the IP protocol:
+ *		what would have passed, if its protocol is no socket's of this kernel; and
+ *		all of that protocol which isn't for us
  *
  * Checksums are left to the socket, which verifies them over the coverage: a
  * datagram of a local veth peer may stand here with its checksum not filled in
@@ -18,15 +21,8 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 #include "hooker_abi.h"
-
-#define ETH_P_IP	0x0800
-#define ETH_P_IPV6	0x86dd
-#define ETH_P_8021Q	0x8100
-#define ETH_P_8021AD	0x88a8
-#define ETH_ALEN	6
-
-#define IP_FRAGMENT	0x3fff		/* more fragments, or an offset */
-#define MAX_VLANS	2
+#include "mechanism.h"
+#include "packet.h"
 
 /* htp/wire.h: header and types of HTP */
 #define HTP_HDR_LEN	16
@@ -36,12 +32,6 @@
 #define HTP_HELLO_ACK	2
 #define HTP_PROBE	3
 #define HTP_PROBE_REPLY	4
-
-/* 802.1Q, 9.6: what follows the first Ethernet type of a tagged frame */
-struct vlan_tag {
-	__be16	tci;
-	__be16	proto;
-};
 
 const volatile struct hk_bpf_config hk_config = {};
 
@@ -77,26 +67,52 @@ struct {
 	__type(value, __u64);
 } hk_xdp_stats SEC(".maps");
 
+/* The mechanisms' ingress programs, by IP protocol; the daemon adds and removes them */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 256);
+	__type(key, __u32);
+	__type(value, __u32);
+} hk_mech_progs SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 256);
+	__type(key, __u32);
+	__type(value, struct hk_mech_info);
+} hk_mech_infos SEC(".maps");
+
+/*
+ * Ports of the sockets behind mechanisms, 0: unused. UDP as such has no business there:
+ * it would pass for the protocol that it isn't.
+ */
+volatile __be16 hk_mech_locals[HK_MECH_MAX_LOCALS];
+
 /**
- * struct dgram - a UDP or UDP-Lite datagram in the packet
+ * struct dgram - a datagram in the packet, of UDP, UDP-Lite or a mechanism's protocol
  * @eth:	Ethernet header
  * @ip:		IP header, version 4 if @v4
- * @udp:	UDP or UDP-Lite header
+ * @udp:	its header; of a mechanism's only the ports are sure
+ * @mech:	what the mechanism of its protocol has said; NULL: none
  * @end:	end of the packet
  * @l4_len:	length of the datagram as the IP header has it
+ * @hdr_len:	length of its header
+ * @check_off:	where in it the checksum is; HK_MECH_NO_CHECK: none
  * @proto:	IP protocol
  * @v4:		IPv4
  * @fragment:	part of a fragmented packet; the first, else it would not be here
  */
 struct dgram {
-	struct ethhdr	*eth;
-	void		*ip;
-	struct udphdr	*udp;
-	void		*end;
-	__u32		l4_len;
-	__u8		proto;
-	bool		v4;
-	bool		fragment;
+	struct ethhdr		*eth;
+	void			*ip;
+	struct udphdr		*udp;
+	struct hk_mech_info	*mech;
+	void			*end;
+	__u32			l4_len;
+	__u8			hdr_len, check_off;
+	__u8			proto;
+	bool			v4;
+	bool			fragment;
 };
 
 /* Bottom halves are off here: a plain increment of a per-CPU slot is exact */
@@ -115,89 +131,65 @@ static __always_inline int drop(enum hk_xdp_stat reason)
 	return verdict(XDP_DROP, reason);
 }
 
-/* Returns where the IP header starts, NULL if it is none */
-static __always_inline void *skip_vlans(struct ethhdr *eth, void *end, __be16 *proto)
+static __always_inline void set_header(struct dgram *d)
 {
-	void *at = eth + 1;
-	int i;
+	__u32 slot = d->proto;
 
-	*proto = eth->h_proto;
-	for (i = 0; i < MAX_VLANS; i++) {
-		struct vlan_tag *vlan = at;
-
-		if (*proto != bpf_htons(ETH_P_8021Q) && *proto != bpf_htons(ETH_P_8021AD))
-			break;
-		if ((void *)(vlan + 1) > end)
-			return NULL;
-		*proto = vlan->proto;
-		at = vlan + 1;
-	}
-	return at;
+	d->hdr_len = sizeof(struct udphdr);
+	d->check_off = offsetof(struct udphdr, check);
+	if (d->proto == IPPROTO_UDP)
+		return;
+	d->mech = bpf_map_lookup_elem(&hk_mech_infos, &slot);
+	if (d->mech && !d->mech->hdr_len)
+		d->mech = NULL;
+	if (!d->mech)
+		return;
+	d->hdr_len = d->mech->hdr_len;
+	d->check_off = d->mech->check_off;
 }
 
-static __always_inline bool parse_ip4(struct dgram *d)
-{
-	struct iphdr *iph = d->ip;
-	__u32 hlen;
-
-	if ((void *)(iph + 1) > d->end || iph->version != 4)
-		return false;
-	hlen = iph->ihl * 4;
-	if (hlen < sizeof(*iph))
-		return false;
-	/* only a first fragment shows its port */
-	if (iph->frag_off & bpf_htons(0x1fff))
-		return false;
-	d->fragment = iph->frag_off & bpf_htons(IP_FRAGMENT);
-	d->proto = iph->protocol;
-	d->l4_len = bpf_ntohs(iph->tot_len) - hlen;
-	d->udp = d->ip + hlen;
-	d->v4 = true;
-	return true;
-}
-
-/* The daemons send no extension headers; what has some is left to the stack */
-static __always_inline bool parse_ip6(struct dgram *d)
-{
-	struct ipv6hdr *iph = d->ip;
-
-	if ((void *)(iph + 1) > d->end || iph->version != 6)
-		return false;
-	d->proto = iph->nexthdr;
-	d->l4_len = bpf_ntohs(iph->payload_len);
-	d->udp = (void *)(iph + 1);
-	return true;
-}
-
+/* A datagram with ports: UDP, UDP-Lite, or of a mechanism */
 static __always_inline bool parse(struct xdp_md *ctx, struct dgram *d)
 {
-	void *end = (void *)(long)ctx->data_end;
-	struct ethhdr *eth = (void *)(long)ctx->data;
-	__be16 proto;
-	bool ok;
+	void *end = (void *)(long)ctx->data_end, *data = (void *)(long)ctx->data;
+	struct hk_packet p;
 
-	if ((void *)(eth + 1) > end)
-		return false;
 	__builtin_memset(d, 0, sizeof(*d));
-	d->eth = eth;
+	if (!hk_parse(data, end, &p) || p.later)
+		return false;
+	d->proto = p.proto;
+	d->v4 = p.v4;
+	d->fragment = p.fragment;
+	d->l4_len = p.l4_len;
+	d->eth = data;
 	d->end = end;
-	d->ip = skip_vlans(eth, end, &proto);
-	if (!d->ip)
+	d->ip = hk_at(data, end, p.l3, sizeof(struct iphdr));
+	d->udp = hk_at(data, end, p.l4, sizeof(struct udphdr));
+	if (!d->ip || !d->udp)
 		return false;
-	if (proto == bpf_htons(ETH_P_IP))
-		ok = parse_ip4(d);
-	else if (proto == bpf_htons(ETH_P_IPV6))
-		ok = parse_ip6(d);
-	else
-		return false;
-	if (!ok || (d->proto != IPPROTO_UDP && d->proto != IPPROTO_UDPLITE))
-		return false;
-	return (void *)(d->udp + 1) <= end && d->udp->dest == hk_config.port;
+	set_header(d);
+	return d->proto == IPPROTO_UDP || d->proto == IPPROTO_UDPLITE || d->mech;
 }
 
-static __always_inline bool is_used(__u8 proto)
+static __always_inline bool is_used(const struct dgram *d)
 {
-	return hk_config.protos & (proto == IPPROTO_UDP ? HK_PROTO_UDP : HK_PROTO_UDPLITE);
+	if (d->mech && d->mech->carrier)
+		return true;
+	if (d->proto == IPPROTO_UDP)
+		return hk_config.protos & HK_PROTO_UDP;
+	return d->proto == IPPROTO_UDPLITE && (hk_config.protos & HK_PROTO_UDPLITE);
+}
+
+static __always_inline bool is_behind_mechanism(const struct dgram *d)
+{
+	int i;
+
+	if (d->proto != IPPROTO_UDP)
+		return false;
+	for (i = 0; i < HK_MECH_MAX_LOCALS; i++)
+		if (hk_mech_locals[i] && hk_mech_locals[i] == d->udp->dest)
+			return true;
+	return false;
 }
 
 /* Lengths and coverage; 0 if all is well, else the reason to drop it */
@@ -207,12 +199,14 @@ static __always_inline enum hk_xdp_stat fault_of(const struct dgram *d)
 
 	if (d->fragment)
 		return HK_XDP_DROP_FRAGMENT;
-	if (d->l4_len < sizeof(struct udphdr) + HTP_HDR_LEN)
+	if (d->l4_len < d->hdr_len + HTP_HDR_LEN)
 		return HK_XDP_DROP_SHORT;
 	if ((void *)d->udp + d->l4_len > d->end)
 		return HK_XDP_DROP_LENGTH;
 	if (d->proto == IPPROTO_UDP)
 		return field == d->l4_len ? 0 : HK_XDP_DROP_LENGTH;
+	if (d->proto != IPPROTO_UDPLITE)	/* what else is in its header is the mechanism's */
+		return 0;
 	/* UDP-Lite: the length field is the checksum coverage, 0 is all of it */
 	if (field > d->l4_len || (field && field < sizeof(struct udphdr) + HTP_HDR_LEN))
 		return HK_XDP_DROP_COVERAGE;
@@ -267,6 +261,27 @@ static __always_inline int check_assoc(const struct dgram *d, __u64 id)
 	if (!same_source(d, assoc))
 		return drop(HK_XDP_DROP_SOURCE);
 	return verdict(XDP_PASS, HK_XDP_PASS_DATA);
+}
+
+/*
+ * HTP's header. fault_of() implies that it is there; the compiler knows, but the
+ * verifier wants to see it compared.
+ */
+static __always_inline void *htp_of(const struct dgram *d)
+{
+	void *htp = (void *)d->udp + d->hdr_len;
+
+	asm volatile("" : "+r"(htp));
+	return htp;
+}
+
+static __always_inline __be16 *check_field(const struct dgram *d)
+{
+	void *check = (void *)d->udp + d->check_off;
+
+	if (d->check_off == HK_MECH_NO_CHECK || check + sizeof(__be16) > d->end)
+		return NULL;
+	return check;
 }
 
 static __always_inline void swap_eth(struct ethhdr *eth)
@@ -328,13 +343,12 @@ static __always_inline bool may_answer(void)
  */
 static __always_inline int answer_probe(struct dgram *d)
 {
-	__u8 *htp = (void *)(d->udp + 1);
+	__u8 *htp = htp_of(d);
+	__be16 *check, port;
 	__u32 sum;
-	__be16 port;
 
 	if ((d->eth->h_dest[0] & 1) || !may_answer())
 		return drop(HK_XDP_DROP_PROBE);
-	asm volatile("" : "+r"(htp));
 	if ((void *)(htp + 2) > d->end || !swap_ip(d))
 		return drop(HK_XDP_DROP_SHORT);
 	swap_eth(d->eth);
@@ -342,14 +356,15 @@ static __always_inline int answer_probe(struct dgram *d)
 	d->udp->source = d->udp->dest;
 	d->udp->dest = port;
 	htp[0] = HTP_VERSION << 4 | HTP_PROBE_REPLY;
-	if (d->udp->check) {
-		sum = (__u16)~bpf_ntohs(d->udp->check);
+	check = check_field(d);
+	if (check && *check) {
+		sum = (__u16)~bpf_ntohs(*check);
 		sum += (__u16)~((HTP_VERSION << 4 | HTP_PROBE) << 8);
 		sum += (HTP_VERSION << 4 | HTP_PROBE_REPLY) << 8;
 		sum = (sum & 0xffff) + (sum >> 16);
 		sum = (sum & 0xffff) + (sum >> 16);
 		sum = (__u16)~sum;
-		d->udp->check = bpf_htons(sum ? sum : 0xffff);
+		*check = bpf_htons(sum ? sum : 0xffff);
 	}
 	return verdict(XDP_TX, HK_XDP_TX_PROBE);
 }
@@ -376,10 +391,8 @@ static __always_inline bool names_us(const __u8 *htp)
 
 static __always_inline int judge(struct dgram *d)
 {
-	__u8 *htp = (void *)(d->udp + 1);
+	__u8 *htp = htp_of(d);
 
-	/* fault_of() implies this; the compiler knows, but the verifier wants to see it */
-	asm volatile("" : "+r"(htp));
 	if ((void *)(htp + HTP_HDR_LEN) > d->end)
 		return drop(HK_XDP_DROP_SHORT);
 	if (htp[0] >> 4 != HTP_VERSION)
@@ -400,18 +413,36 @@ static __always_inline int judge(struct dgram *d)
 	return drop(HK_XDP_DROP_VERSION);
 }
 
+/* The datapath verdict; only an empty slot comes back, and then the stack may have it */
+static __always_inline int to_datapath(struct xdp_md *ctx, const struct dgram *d, int action)
+{
+	if (action == XDP_PASS && d->mech)
+		bpf_tail_call(ctx, &hk_mech_progs, d->proto);
+	return action;
+}
+
+static __always_inline bool is_carried(const struct dgram *d)
+{
+	return d->udp->dest == hk_config.port && is_used(d) && is_for_this_host(d);
+}
+
 SEC("xdp")
 int hooker_ingress(struct xdp_md *ctx)
 {
 	enum hk_xdp_stat fault;
 	struct dgram d;
 
-	if (!parse(ctx, &d) || !is_used(d.proto) || !is_for_this_host(&d))
+	if (!parse(ctx, &d))
 		return verdict(XDP_PASS, HK_XDP_PASS_OTHER);
+	if (!is_carried(&d)) {
+		if (is_behind_mechanism(&d))
+			return drop(HK_XDP_DROP_BEHIND);
+		return to_datapath(ctx, &d, verdict(XDP_PASS, HK_XDP_PASS_OTHER));
+	}
 	fault = fault_of(&d);
 	if (fault)
 		return drop(fault);
-	return judge(&d);
+	return to_datapath(ctx, &d, judge(&d));
 }
 
 char LICENSE[] SEC("license") = "GPL";

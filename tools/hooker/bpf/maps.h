@@ -145,4 +145,13 @@ static __always_inline bool relay_takes_new(void)
 	       bpf_ktime_get_ns() - live->heartbeat_ns < hk_config.stale_ns;
 }
 
+/* Carriers that are open: they come and go with mechanisms */
+static __always_inline __u8 open_protos(void)
+{
+	__u32 zero = 0;
+	struct hk_live *live = bpf_map_lookup_elem(&hk_live, &zero);
+
+	return live ? live->protos : 0;
+}
+
 #endif /* HK_BPF_MAPS_H */

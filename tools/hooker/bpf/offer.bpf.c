@@ -180,7 +180,7 @@ static __always_inline bool syn_has_offer(struct bpf_sock_ops *ctx, struct hk_op
 	opt->len = 4;
 	opt->exid = bpf_htons(HK_OPT_EXID);
 	return bpf_load_hdr_opt(ctx, opt, sizeof(*opt), BPF_LOAD_HDR_OPT_TCP_SYN) == HK_OPT_LEN &&
-	       opt->ver_flags >> 4 == HK_OPT_VERSION && (opt->protos & hk_config.protos);
+	       opt->ver_flags >> 4 == HK_OPT_VERSION && (opt->protos & open_protos());
 }
 
 static __always_inline __u64 mix(__u64 h, __u64 v)
@@ -280,7 +280,7 @@ static __always_inline int write_syn(struct bpf_sock_ops *ctx)
 	st = storage(ctx, 0);
 	if (!st || st->role != HK_ROLE_ACTIVE)
 		return 1;
-	option_init(&opt, hk_config.protos, st->token);
+	option_init(&opt, open_protos(), st->token);
 	if (!bpf_store_hdr_opt(ctx, &opt, sizeof(opt), 0))
 		hk_count(HK_STAT_OFFERS_SENT);
 	return 1;
@@ -342,7 +342,7 @@ static __always_inline int answer(struct bpf_sock_ops *ctx, __u8 protos, __u32 t
 {
 	struct hk_option opt = {};
 
-	option_init(&opt, protos & hk_config.protos, token);
+	option_init(&opt, protos & open_protos(), token);
 	if (!bpf_store_hdr_opt(ctx, &opt, sizeof(opt), 0))
 		hk_count(HK_STAT_OFFERS_ANSWERED);
 	return 1;

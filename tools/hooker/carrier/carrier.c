@@ -11,6 +11,9 @@
 
 #define NR_CARRIERS	2
 
+static const struct hk_carrier_ops closed_ops = { .name = "closed" };
+const struct hk_carrier hk_carrier_closed = { .ops = &closed_ops, .fd = { -1, -1 } };
+
 /* In order of preference, which is that of the HK_PROTO_* bits */
 static const struct hk_carrier_ops *const carriers[NR_CARRIERS] = {
 	&hk_carrier_udplite,

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include "../bpf/hooker_abi.h"
+#include "../bpf/mechanism.h"
 
 #define HK_CARRIER_BATCH	64	/* datagrams a send or receive call takes */
 
@@ -118,10 +119,21 @@ struct hk_carrier_ops {
 	void		(*close)(struct hk_carrier *c);
 };
 
+/* A coverage of all of it is full, however it is said */
+static inline bool hk_carrier_is_partial(const struct hk_datagram *dgram)
+{
+	return dgram->coverage && dgram->coverage < dgram->len;
+}
+
 extern const struct hk_carrier_ops hk_carrier_udplite, hk_carrier_udp;
+
+/* One that is not open: it has no sockets, no HK_PROTO_* bit, and is never sent to */
+extern const struct hk_carrier hk_carrier_closed;
 
 int	hk_carrier_open(struct hk_carrier *c, const char *name,
 			const struct hk_carrier_config *config);
+int	hk_carrier_open_deployed(struct hk_carrier *c, const struct hk_mechanism *mech,
+				 const struct hk_carrier_config *config, __be16 locals[2]);
 void	hk_carrier_close(struct hk_carrier *c);
 const struct hk_carrier_ops *hk_carrier_by_name(const char *name);
 const struct hk_carrier_ops *hk_carrier_at(unsigned int i);	/* NULL past the last */

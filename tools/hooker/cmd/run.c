@@ -113,6 +113,25 @@ static int set_fast_lane(const struct hk_cmd_env *env, void *ctx, const char *va
 	return hk_cmd_usage(env, "--fast-lane %s: not auto, always or never", value);
 }
 
+static int set_udplite(const struct hk_cmd_env *env, void *ctx, const char *value)
+{
+	static const char * const names[] = {
+		[HK_UDPLITE_AUTO]	= "auto",
+		[HK_UDPLITE_NATIVE]	= "native",
+		[HK_UDPLITE_DEPLOYED]	= "deployed",
+	};
+	struct hk_relay_config *config = ctx;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(value, names[i]))
+			continue;
+		config->udplite = i;
+		return HK_EXIT_OK;
+	}
+	return hk_cmd_usage(env, "--udplite %s: not auto, native or deployed", value);
+}
+
 static int set_cc(const struct hk_cmd_env *env, void *ctx, const char *value)
 {
 	if (!htp_cc_by_name(value))
@@ -175,6 +194,8 @@ const struct hk_cmd_option hk_run_options[] = {
 	{ "no-xdp", 0, NULL, false, set_no_xdp, "attach no XDP program" },
 	{ "fast-lane", 0, "WHEN", false, set_fast_lane,
 	  "auto, always or never (default: auto, unless it would spoil FIONREAD)" },
+	{ "udplite", 0, "HOW", false, set_udplite,
+	  "native, deployed (BPF) or auto (default: auto, native where there are sockets)" },
 	{ "cc", 0, "NAME", false, set_cc,
 	  "congestion control, bbr or cubic (default: bbr)" },
 	{ "to", 0, "PREFIX[:PORT]", true, add_to,
@@ -214,6 +235,8 @@ int hk_cmd_run(struct hk_cmd_env *env, int argc, char **argv)
 		return err;
 	if (config.no_xdp && config.nr_devs)
 		return hk_cmd_usage(env, "--dev and --no-xdp exclude each other");
+	if (config.no_xdp && config.udplite == HK_UDPLITE_DEPLOYED)
+		return hk_cmd_usage(env, "--udplite deployed needs XDP; leave --no-xdp out");
 	if (env->json)
 		return hk_cmd_usage(env, "-j: the daemon prints no report; use \"hooker show -j\"");
 

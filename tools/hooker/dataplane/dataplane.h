@@ -12,10 +12,9 @@
 #include <linux/types.h>
 #include <stdbool.h>
 #include "../bpf/hooker_abi.h"
+#include "../bpf/mechanism.h"
 
 struct hk_dataplane;
-
-#define HK_DATAPLANE_MAX_DEVS	16
 
 /* Whether applications' sockets get into the SOCKHASH, see hk_inq_is_right() */
 enum hk_fast_lane {
@@ -29,8 +28,7 @@ enum hk_fast_lane {
  * @bpf:	settings that become constants in the programs
  * @cgroup_fd:	cgroup2 directory to attach to; borrowed for the call
  * @max_flows:	connections at once: sizes of the maps keyed by connection
- * @ifindex:	devices for the XDP program
- * @nr_devs:	of them; 0: no XDP, and its program is not loaded
+ * @xdp:	load the XDP program; hk_dataplane_add_dev() attaches it
  * @to:		prefixes for outgoing connections, unless @bpf.all_outgoing
  * @nr_to:	of them
  * @from:	ports for listeners, host order, unless @bpf.all_incoming
@@ -42,8 +40,7 @@ struct hk_dataplane_config {
 	struct hk_bpf_config	bpf;
 	int			cgroup_fd;
 	__u32			max_flows;
-	int			ifindex[HK_DATAPLANE_MAX_DEVS];
-	unsigned int		nr_devs;
+	bool			xdp;
 	const struct hk_to_key	*to;
 	unsigned int		nr_to;
 	const __u16		*from;
@@ -55,7 +52,7 @@ struct hk_dataplane_config {
 /**
  * struct hk_dataplane_times - how long the steps of hk_dataplane_create() took
  * @load_ns:   open, relocate, verify, JIT: all objects
- * @attach_ns: cgroup links, SOCKHASH, devices
+ * @attach_ns: cgroup links, SOCKHASH; of a mechanism its slot and the devices
  */
 struct hk_dataplane_times {
 	__u64	load_ns, attach_ns;
@@ -67,7 +64,34 @@ void	hk_dataplane_destroy(struct hk_dataplane *dp);
 const struct hk_dataplane_times *hk_dataplane_times(const struct hk_dataplane *dp);
 __u64	hk_dataplane_listeners(const struct hk_dataplane *dp, __u64 *served);
 bool	hk_dataplane_has_fast_lane(const struct hk_dataplane *dp);
-const char *hk_dataplane_xdp_mode(const struct hk_dataplane *dp, unsigned int dev);
+
+/* Devices that run the XDP program, and are the mechanisms' way out */
+int	hk_dataplane_add_dev(struct hk_dataplane *dp, int ifindex);
+void	hk_dataplane_del_dev(struct hk_dataplane *dp, int ifindex);
+void	hk_dataplane_devs(const struct hk_dataplane *dp,
+			  void (*fn)(void *priv, int ifindex, bool generic), void *priv);
+
+/* Mechanisms: IP protocols that are BPF objects */
+#define HK_MECH_WHY	256	/* bytes that say why one was refused */
+
+struct hk_mech;
+
+int	hk_dataplane_add_mech(struct hk_dataplane *dp, const char *path, struct hk_mech **mech,
+			      char why[HK_MECH_WHY]);
+void	hk_dataplane_del_mech(struct hk_dataplane *dp, struct hk_mech *mech);
+struct hk_mech *hk_dataplane_mech(const struct hk_dataplane *dp, const char *name);
+struct hk_mech *hk_dataplane_next_mech(const struct hk_dataplane *dp, const struct hk_mech *mech);
+const struct hk_mechanism *hk_mech_about(const struct hk_mech *mech, const char **path,
+					 struct hk_dataplane_times *times);
+int	hk_mech_set_port(struct hk_mech *mech, const struct hk_mech_key *key,
+			 const struct hk_mech_port *port);
+int	hk_mech_del_port(struct hk_mech *mech, const struct hk_mech_key *key);
+unsigned int hk_mech_ports(const struct hk_mech *mech,
+			   void (*fn)(void *priv, const struct hk_mech_key *key,
+				      const struct hk_mech_port *port), void *priv);
+int	hk_mech_stats(const struct hk_mech *mech, __u64 stats[HK_MECH_COUNTERS]);
+int	hk_mech_carry(struct hk_dataplane *dp, struct hk_mech *mech, const __be16 locals[],
+		      unsigned int nr, bool on);
 
 /*
  * Events: poll the descriptor, then read. The record is valid during the call

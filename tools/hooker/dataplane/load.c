@@ -91,7 +91,7 @@ static int load_xdp(struct hk_dataplane *dp, const struct hk_dataplane_config *c
 	dp->fds.assocs = -1;
 	dp->fds.locals = -1;
 	dp->fds.xdp_stats = -1;
-	if (!config->nr_devs)
+	if (!config->xdp)
 		return 0;
 	dp->xdp = ingress_bpf__open();
 	if (!dp->xdp)
@@ -224,12 +224,9 @@ static int visit_listeners(struct hk_dataplane *dp)
 
 static int attach_all(struct hk_dataplane *dp, const struct hk_dataplane_config *config)
 {
-	unsigned int i;
 	int err;
 
 	err = report("attaching SK_MSG to its SOCKHASH", attach_sk_msg(dp));
-	for (i = 0; !err && i < config->nr_devs; i++)
-		err = hk_xdp_attach(dp, dp->xdp->progs.hooker_ingress, i, config->ifindex[i]);
 	if (!err)
 		err = report("attaching to the cgroup", attach_cgroup(dp, config->cgroup_fd));
 	if (!err)
@@ -254,7 +251,8 @@ int hk_dataplane_create(struct hk_dataplane **dp, const struct hk_dataplane_conf
 
 	if (!new)
 		return -ENOMEM;
-	memset(new->xdp_fds, -1, sizeof(new->xdp_fds));
+	LIST_INIT(&new->devs);
+	LIST_INIT(&new->mechs);
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	libbpf_set_print(config->debug ? print_all : print_nothing);
 	err = load_all(new, config);
@@ -294,9 +292,8 @@ void hk_dataplane_destroy(struct hk_dataplane *dp)
 		return;
 	for (i = 1; i >= 0; i--)
 		bpf_link__destroy(dp->links[i]);
-	for (i = 0; i < HK_DATAPLANE_MAX_DEVS; i++)
-		if (dp->xdp_fds[i] >= 0)
-			close(dp->xdp_fds[i]);
+	hk_mechs_free(dp);
+	hk_devs_free(dp);
 	ring_buffer__free(dp->ring);
 	if (dp->lanes)
 		munmap(dp->lanes, dp->lanes_size);
@@ -305,6 +302,12 @@ void hk_dataplane_destroy(struct hk_dataplane *dp)
 	ingress_bpf__destroy(dp->xdp);
 	connection_bpf__destroy(dp->conn);
 	free(dp);
+}
+
+/* The XDP program's descriptor */
+int hk_ingress_fd(const struct hk_dataplane *dp)
+{
+	return bpf_program__fd(dp->xdp->progs.hooker_ingress);
 }
 
 /**

@@ -216,7 +216,8 @@ int hk_dataplane_set_locals(struct hk_dataplane *dp, const struct hk_local_key *
 	return err;
 }
 
-static int sum_per_cpu(int fd, __u64 *stats, __u32 nr)
+/* Sums of a per-CPU array's first nr values, over all CPUs; 0 or a negative errno */
+int hk_percpu_sum(int fd, __u64 *stats, __u32 nr)
 {
 	int cpus = libbpf_num_possible_cpus();
 	__u64 *values;
@@ -248,7 +249,7 @@ static int sum_per_cpu(int fd, __u64 *stats, __u32 nr)
  */
 int hk_dataplane_stats(struct hk_dataplane *dp, __u64 stats[HK_NR_STATS])
 {
-	return sum_per_cpu(dp->fds.stats, stats, HK_NR_STATS);
+	return hk_percpu_sum(dp->fds.stats, stats, HK_NR_STATS);
 }
 
 /**
@@ -262,7 +263,7 @@ int hk_dataplane_xdp_stats(struct hk_dataplane *dp, __u64 stats[HK_NR_XDP_STATS]
 {
 	if (dp->fds.xdp_stats < 0)
 		return -ENODEV;
-	return sum_per_cpu(dp->fds.xdp_stats, stats, HK_NR_XDP_STATS);
+	return hk_percpu_sum(dp->fds.xdp_stats, stats, HK_NR_XDP_STATS);
 }
 
 static const char * const stat_names[HK_NR_STATS] = {
@@ -302,6 +303,7 @@ static const char * const xdp_stat_names[HK_NR_XDP_STATS] = {
 	[HK_XDP_DROP_SOURCE]		= "xdp_drop_source",
 	[HK_XDP_DROP_TOKEN]		= "xdp_drop_token",
 	[HK_XDP_DROP_PROBE]		= "xdp_drop_probe",
+	[HK_XDP_DROP_BEHIND]	= "xdp_drop_behind_mechanism",
 };
 
 /**

@@ -4,7 +4,22 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <sys/queue.h>
 #include "dataplane.h"
+
+/**
+ * struct hk_dev - a device that is attached to
+ * @ifindex: which
+ * @xdp_fd:  link of the XDP program, a bare descriptor
+ * @generic: it runs in generic mode
+ * @all:     the data plane's
+ */
+struct hk_dev {
+	int			ifindex;
+	int			xdp_fd;
+	bool			generic;
+	LIST_ENTRY(hk_dev)	all;
+};
 
 /**
  * struct hk_dataplane - everything that is loaded, attached and mapped; owned
@@ -12,8 +27,8 @@
  * @xdp:	ingress program; NULL without devices
  * @links:	SOCK_OPS, gate
  * @fast_lane:	applications' sockets get into the SOCKHASH
- * @xdp_fds:	a link for each device, as a bare descriptor; -1: none
- * @xdp_generic: device runs it in generic mode
+ * @devs:	devices that are attached to
+ * @mechs:	mechanisms that are deployed
  * @ring:	hk_events
  * @read_fn:	receiver of records while hk_dataplane_read_events() runs
  * @read_priv:	its argument
@@ -29,8 +44,8 @@ struct hk_dataplane {
 	struct ingress_bpf		*xdp;
 	struct bpf_link			*links[2];
 	bool				fast_lane;
-	int				xdp_fds[HK_DATAPLANE_MAX_DEVS];
-	bool				xdp_generic[HK_DATAPLANE_MAX_DEVS];
+	LIST_HEAD(, hk_dev)		devs;
+	LIST_HEAD(, hk_mech)		mechs;
 	struct ring_buffer		*ring;
 	void				(*read_fn)(void *priv, const void *record, size_t len);
 	void				*read_priv;
@@ -44,7 +59,16 @@ struct hk_dataplane {
 	} fds;
 };
 
-int	hk_xdp_attach(struct hk_dataplane *dp, const struct bpf_program *prog, unsigned int dev,
-		      int ifindex);
+/* dev.c */
+void	hk_devs_free(struct hk_dataplane *dp);
+
+/* mechanism.c */
+int	hk_mechs_add_dev(struct hk_dataplane *dp, int ifindex);
+void	hk_mechs_del_dev(struct hk_dataplane *dp, int ifindex);
+void	hk_mechs_free(struct hk_dataplane *dp);
+
+/* load.c, maps.c */
+int	hk_ingress_fd(const struct hk_dataplane *dp);
+int	hk_percpu_sum(int fd, __u64 *stats, __u32 nr);
 
 #endif /* HK_DATAPLANE_PRIVATE_H */

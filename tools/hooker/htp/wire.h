@@ -37,6 +37,7 @@
 
 #define HTP_VERSION		1
 #define HTP_HDR_LEN		16
+#define HTP_HDR_CTL_LEN		2	/* offset of the control length in it */
 #define HTP_MIN_DATAGRAM	1200	/* HELLO is padded at least to this */
 #define HTP_MAX_DATAGRAM	9000
 #define HTP_HELLO_LEN		56	/* header included, padding not */

@@ -168,15 +168,18 @@ static void answer_bpf_stats(struct hk_relay *r, struct hk_report *rep)
 			hk_report_u64(rep, hk_xdp_stat_name(i), xdp[i]);
 }
 
-static void answer_devices(struct hk_relay *r, struct hk_report *rep)
+static void answer_device(void *priv, int ifindex, bool generic)
 {
 	char name[IF_NAMESIZE];
-	unsigned int i;
 
+	if (if_indextoname(ifindex, name))
+		hk_report_str(priv, name, generic ? "generic" : "native");
+}
+
+static void answer_devices(struct hk_relay *r, struct hk_report *rep)
+{
 	hk_report_section(rep, "xdp_mode");
-	for (i = 0; i < r->dp_config.nr_devs; i++)
-		if (if_indextoname(r->dp_config.ifindex[i], name))
-			hk_report_str(rep, name, hk_dataplane_xdp_mode(r->dp, i));
+	hk_dataplane_devs(r->dp, answer_device, rep);
 	hk_report_end(rep);
 }
 

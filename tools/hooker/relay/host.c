@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the machine is like: cgroup2, network devices, network namespace.
+ * What the machine is like: cgroup2, network namespace.
  */
 #include <errno.h>
-#include <ifaddrs.h>
 #include <mntent.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -41,46 +39,6 @@ int hk_host_cgroup2(char *path, size_t size)
 	}
 	endmntent(mounts);
 	return err;
-}
-
-static bool is_in(const int *ifindex, int nr, int index)
-{
-	int i;
-
-	for (i = 0; i < nr; i++)
-		if (ifindex[i] == index)
-			return true;
-	return false;
-}
-
-/**
- * hk_host_devices - all devices that are up, but loopback
- * @ifindex: filled in
- * @max:     room in it
- *
- * Return: number of devices, -E2BIG if there are more than @max, or another
- * negative errno.
- */
-int hk_host_devices(int *ifindex, unsigned int max)
-{
-	struct ifaddrs *list, *ifa;
-	int nr = 0, index;
-
-	if (getifaddrs(&list))
-		return -errno;
-	for (ifa = list; ifa && nr >= 0; ifa = ifa->ifa_next) {
-		if (!(ifa->ifa_flags & IFF_UP) || (ifa->ifa_flags & IFF_LOOPBACK))
-			continue;
-		index = if_nametoindex(ifa->ifa_name);
-		if (!index || is_in(ifindex, nr, index))
-			continue;
-		if (nr == (int)max)
-			nr = -E2BIG;
-		else
-			ifindex[nr++] = index;
-	}
-	freeifaddrs(list);
-	return nr;
 }
 
 /**

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * This host's addresses, for the XDP program: read at start, and again whenever
- * rtnetlink tells of a change.
+ * rtnetlink tells of a change. Changes of devices are heard here, too.
  */
 #include <errno.h>
 #include <ifaddrs.h>
@@ -50,7 +50,7 @@ static int sync_locals(struct hk_relay *r)
  */
 int hk_locals_open(struct hk_relay *r)
 {
-	int groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
+	int groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_LINK;
 	int err = 0;
 
 	r->addr_events = mnl_socket_open2(NETLINK_ROUTE, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -62,7 +62,7 @@ int hk_locals_open(struct hk_relay *r)
 	if (!err)
 		err = sync_locals(r);
 	if (err)
-		hk_err("listening for changes of addresses: %s", strerror(-err));
+		hk_err("listening for changes of addresses and devices: %s", strerror(-err));
 	return err;
 }
 
@@ -78,7 +78,7 @@ void hk_locals_close(struct hk_relay *r)
 }
 
 /**
- * hk_locals_on_poll - addresses have changed
+ * hk_locals_on_poll - addresses or devices have changed
  * @r: relay
  *
  * What the messages say does not matter, nor if some were lost: all is read anew.
@@ -90,6 +90,7 @@ void hk_locals_on_poll(struct hk_relay *r)
 
 	while (mnl_socket_recvfrom(r->addr_events, buf, sizeof(buf)) > 0)
 		;
+	hk_devices_sync(r);
 	err = sync_locals(r);
 	if (err)
 		hk_err("reading the addresses: %s; datagrams to new ones are not checked",

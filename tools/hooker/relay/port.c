@@ -5,6 +5,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -16,35 +17,30 @@
 #define RX_ROUNDS	8	/* batches per wake-up; then others come */
 #define ERROR_BUF	256
 
-static int open_one(struct hk_relay *r, const char *name)
+static struct hk_carrier_config carrier_config(const struct hk_relay *r)
 {
-	struct hk_carrier_config config = {
+	return (struct hk_carrier_config){
 		.port = htons(r->config->port),
 		.rcvbuf = SOCKET_BUF,
 		.sndbuf = SOCKET_BUF,
 		/* a bit error in the header would reach another association */
 		.min_coverage = HTP_HDR_LEN,
 	};
-	struct hk_port *port = &r->ports[r->nr_ports];
-	int err;
+}
 
-	err = hk_carrier_open(&port->carrier, name, &config);
-	if (err == -EPROTONOSUPPORT) {
-		hk_info("carrier %s: this kernel has no such socket; going on without", name);
-		return 0;
-	}
-	if (err) {
-		hk_err("carrier %s: port %u: %s%s", name, r->config->port, strerror(-err),
-		       err == -EADDRINUSE ? "; another daemon? --port takes another one" : "");
-		return err;
-	}
+static struct hk_port *new_port(struct hk_relay *r)
+{
+	struct hk_port *port = &r->ports[r->nr_ports];
+
+	if (r->nr_ports == HK_MAX_PORTS)
+		return NULL;
+	memset(port, 0, sizeof(*port));
+	port->carrier = hk_carrier_closed;
 	port->bufs = malloc(HK_CARRIER_BATCH * HK_DATAGRAM_BUF);
-	if (!port->bufs) {
-		hk_carrier_close(&port->carrier);
-		return -ENOMEM;
-	}
+	if (!port->bufs)
+		return NULL;
 	port->index = r->nr_ports++;
-	return 0;
+	return port;
 }
 
 static int poll_port(struct hk_relay *r, struct hk_port *port, int op, __u32 events)
@@ -62,13 +58,55 @@ static int poll_port(struct hk_relay *r, struct hk_port *port, int op, __u32 eve
 	return 0;
 }
 
+static bool is_udplite(const char *name)
+{
+	return !strcmp(name, hk_carrier_udplite.name);
+}
+
+static int open_native(struct hk_relay *r, struct hk_port *port, const char *name)
+{
+	struct hk_carrier_config config = carrier_config(r);
+	int err;
+
+	err = hk_carrier_open(&port->carrier, name, &config);
+	if (err)
+		port->carrier = hk_carrier_closed;
+	if (err == -EPROTONOSUPPORT) {
+		r->lacks_udplite |= is_udplite(name);
+		hk_info("carrier %s: this kernel has no such socket%s", name,
+			is_udplite(name) && r->config->udplite == HK_UDPLITE_AUTO ?
+			"; BPF may do" : "; going on without");
+		return 0;
+	}
+	if (err) {
+		hk_err("carrier %s: port %u: %s%s", name, r->config->port, strerror(-err),
+		       err == -EADDRINUSE ? "; another daemon? --port takes another one" : "");
+		return err;
+	}
+	return poll_port(r, port, EPOLL_CTL_ADD, EPOLLIN);
+}
+
+static int open_one(struct hk_relay *r, const char *name)
+{
+	struct hk_port *port = new_port(r);
+
+	if (!port)
+		return -ENOMEM;
+	if (is_udplite(name) && r->config->udplite == HK_UDPLITE_DEPLOYED) {
+		r->lacks_udplite = true;
+		return 0;
+	}
+	return open_native(r, port, name);
+}
+
 /**
- * hk_ports_open - open the configured carriers
+ * hk_ports_open - open the configured carriers that this kernel has sockets for
  * @r: relay
  *
- * One that this kernel lacks is left out; the reason of any failure is printed.
+ * Their order is that of preference. UDP-Lite's place is kept where it has to be
+ * deployed. The reason of any failure is printed.
  *
- * Return: 0, -EPROTONOSUPPORT if none is left, or another negative errno.
+ * Return: 0 or a negative errno.
  */
 int hk_ports_open(struct hk_relay *r)
 {
@@ -80,12 +118,156 @@ int hk_ports_open(struct hk_relay *r)
 		if (err)
 			return err;
 	}
+	return 0;
+}
+
+/* The port of the offer, and the sockets behind it, are the mechanism's from now on */
+static int claim_ports(struct hk_relay *r, struct hk_mech *mech, const __be16 locals[2])
+{
+	__be16 wire = htons(r->config->port);
+	struct hk_mech_port in = { .port = locals[0] };
+	struct hk_mech_port full = { .port = wire };
+	struct hk_mech_port partial = {
+		.port = wire,
+		.cover = HK_MECH_COVER_FIELD,
+		.base = hk_mech_about(mech, NULL, NULL)->hdr_len + HTP_HDR_LEN,
+		.field = HTP_HDR_CTL_LEN,
+	};
+	int err;
+
+	err = hk_mech_set_port(mech, &(struct hk_mech_key){ wire, HK_MECH_IN_DEST }, &in);
+	if (!err)
+		err = hk_mech_set_port(mech, &(struct hk_mech_key){ locals[0], HK_MECH_OUT_SOURCE },
+				       &full);
+	if (!err)
+		err = hk_mech_set_port(mech, &(struct hk_mech_key){ locals[1], HK_MECH_OUT_SOURCE },
+				       &partial);
+	return err ?: hk_mech_carry(r->dp, mech, locals, 2, true);
+}
+
+static void release_ports(struct hk_relay *r, struct hk_port *port)
+{
+	struct hk_mech *mech = port->mech;
+
+	hk_mech_carry(r->dp, mech, port->locals, 2, false);
+	hk_mech_del_port(mech, &(struct hk_mech_key){ htons(r->config->port), HK_MECH_IN_DEST });
+	hk_mech_del_port(mech, &(struct hk_mech_key){ port->locals[0], HK_MECH_OUT_SOURCE });
+	hk_mech_del_port(mech, &(struct hk_mech_key){ port->locals[1], HK_MECH_OUT_SOURCE });
+}
+
+static void announce(struct hk_relay *r)
+{
+	__u32 protos = 0;
+	unsigned int i;
+
+	for (i = 0; i < r->nr_ports; i++)
+		protos |= r->ports[i].carrier.ops->proto;
+	r->live->protos = protos;
+}
+
+/* The first place that is kept, or a new one; those of no mechanism are closed for good */
+static struct hk_port *place_for(struct hk_relay *r, const char *name)
+{
+	unsigned int i;
+
 	for (i = 0; i < r->nr_ports; i++) {
-		err = poll_port(r, &r->ports[i], EPOLL_CTL_ADD, EPOLLIN);
+		if (r->ports[i].carrier.ops->proto)
+			continue;
+		if (i >= HK_MAX_PORTS || !r->config->carriers[i] ||
+		    !strcmp(r->config->carriers[i], name))
+			return &r->ports[i];
+	}
+	return new_port(r);
+}
+
+/**
+ * hk_port_deploy - let a mechanism carry our datagrams
+ * @r:	  relay
+ * @mech: deployed, and not carrying yet
+ *
+ * Offers name it from now on.
+ *
+ * Return: 0, -ENOSPC: HK_MAX_PORTS are there; or another negative errno.
+ */
+int hk_port_deploy(struct hk_relay *r, struct hk_mech *mech)
+{
+	const struct hk_mechanism *about = hk_mech_about(mech, NULL, NULL);
+	struct hk_carrier_config config = carrier_config(r);
+	struct hk_port *port = place_for(r, about->name);
+	int err;
+
+	if (!port)
+		return -ENOSPC;
+	err = hk_carrier_open_deployed(&port->carrier, about, &config, port->locals);
+	if (err) {
+		port->carrier = hk_carrier_closed;
+		return err;
+	}
+	port->mech = mech;
+	err = claim_ports(r, mech, port->locals);
+	if (!err)
+		err = poll_port(r, port, EPOLL_CTL_ADD, EPOLLIN);
+	if (err)
+		hk_port_retire(r, port);
+	else
+		announce(r);
+	return err;
+}
+
+/**
+ * hk_port_retire - a mechanism carries no more
+ * @r:	  relay
+ * @port: its port; no peer may use it any more
+ */
+void hk_port_retire(struct hk_relay *r, struct hk_port *port)
+{
+	release_ports(r, port);
+	hk_carrier_close(&port->carrier);
+	port->carrier = hk_carrier_closed;
+	port->mech = NULL;
+	port->head = 0;
+	port->nr = 0;
+	port->blocked = false;
+	announce(r);
+}
+
+static int deploy_udplite(struct hk_relay *r)
+{
+	bool must = r->config->udplite == HK_UDPLITE_DEPLOYED;
+	char why[HK_MECH_WHY];
+	struct hk_mech *mech;
+	int err;
+
+	err = hk_dataplane_add_mech(r->dp, NULL, &mech, why);
+	if (!err) {
+		err = hk_port_deploy(r, mech);
+		snprintf(why, sizeof(why), "its port: %s", strerror(-err));
+	}
+	if (err && must)
+		hk_err("deploying UDP-Lite: %s", why);
+	else if (err)
+		hk_info("deploying UDP-Lite: %s; going on without", why);
+	return must ? err : 0;
+}
+
+/**
+ * hk_ports_deploy - deploy what has no sockets here, and begin to offer carriers
+ * @r: relay with its data plane and devices
+ *
+ * Return: 0, -EPROTONOSUPPORT if there is no carrier, or another negative errno; the
+ * reason has been printed.
+ */
+int hk_ports_deploy(struct hk_relay *r)
+{
+	int err;
+
+	if (r->lacks_udplite && r->config->udplite != HK_UDPLITE_NATIVE) {
+		err = deploy_udplite(r);
 		if (err)
 			return err;
 	}
-	if (!r->nr_ports) {
+	announce(r);
+	if (!r->live->protos) {
 		hk_err("none of the carriers is there; --proto udp works everywhere");
 		return -EPROTONOSUPPORT;
 	}

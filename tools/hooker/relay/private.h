@@ -145,6 +145,8 @@ struct hk_flow {
  * @head:    first of them
  * @nr:	     behind the last
  * @bufs:    HK_CARRIER_BATCH x HK_DATAGRAM_BUF; owned
+ * @mech:    deployed for it; borrowed. NULL: the kernel has sockets for it
+ * @locals:  with @mech: ports of the sockets, see hk_carrier_open_deployed()
  * @blocked: the socket's buffer is full; waiting for EPOLLOUT
  * @more:    stopped receiving to let others on; datagrams that were taken out of the
  *	     socket already (UDP_GRO) would not make it readable again
@@ -155,6 +157,8 @@ struct hk_port {
 	struct hk_datagram	dgrams[HK_CARRIER_BATCH];
 	__u8			*bufs;
 	int			head, nr;
+	struct hk_mech		*mech;
+	__be16			locals[2];
 	bool			blocked, more;
 };
 
@@ -261,6 +265,7 @@ struct hk_blocked {
 };
 
 #define HK_MAX_BLOCKED	64
+#define HK_MAX_REFUSED	64
 
 /**
  * struct hk_relay - the daemon
@@ -269,14 +274,17 @@ struct hk_blocked {
  * @live:	 shared with the BPF programs
  * @dp_config:	 what @dp was made with
  * @ports:	 open carriers, in order of preference
- * @nr_ports:	 of them
+ * @nr_ports:	 of them; places of carriers that are not open count, too
+ * @lacks_udplite: UDP-Lite is wanted, and has no sockets here or isn't to have them
  * @lo:		 for segments to this host's applications, marked
  * @wire:	 for segments in their name, unmarked
  * @route:	 rule and route for the mark
  * @routed:	 they are in place
  * @control:	 control socket
  * @controlled:	 it is open
- * @addr_events: rtnetlink, changes of addresses
+ * @addr_events: rtnetlink, changes of addresses and devices
+ * @refused_devs: devices that could not be attached to, and were told of
+ * @nr_refused:	 of them, ever
  * @timers:	 of flows and peers
  * @epoll_fd:	 what the loop waits on
  * @signal_fd:	 SIGTERM, SIGINT
@@ -312,12 +320,15 @@ struct hk_relay {
 	struct hk_dataplane_config	dp_config;
 	struct hk_port			ports[HK_MAX_PORTS];
 	unsigned int			nr_ports;
+	bool				lacks_udplite;
 	struct hk_injector		lo, wire;
 	struct hk_route			route;
 	bool				routed;
 	struct hk_control		control;
 	bool				controlled;
 	struct mnl_socket		*addr_events;
+	int				refused_devs[HK_MAX_REFUSED];
+	unsigned int			nr_refused;
 	struct hk_timers		timers;
 	int				epoll_fd, signal_fd;
 	__u8				*rx_bufs;
@@ -414,6 +425,9 @@ bool	hk_pathmtu_hello_too_big(struct hk_peer *peer, const struct hk_carrier_erro
 
 /* port.c: sending and receiving on the carriers */
 int	hk_ports_open(struct hk_relay *r);
+int	hk_ports_deploy(struct hk_relay *r);
+int	hk_port_deploy(struct hk_relay *r, struct hk_mech *mech);
+void	hk_port_retire(struct hk_relay *r, struct hk_port *port);
 void	hk_ports_close(struct hk_relay *r);
 struct hk_datagram *hk_port_slot(struct hk_relay *r, struct hk_port *port);
 int	hk_port_flush(struct hk_relay *r, struct hk_port *port);
@@ -421,8 +435,11 @@ void	hk_port_on_poll(struct hk_relay *r, unsigned int index, __u32 events);
 
 /* host.c: what the machine is like */
 int	hk_host_cgroup2(char *path, size_t size);
-int	hk_host_devices(int *ifindex, unsigned int max);
 int	hk_host_netns_cookie(__u64 *cookie);
+
+/* devices.c: devices that run the XDP program */
+int	hk_devices_open(struct hk_relay *r);
+void	hk_devices_sync(struct hk_relay *r);
 
 /* locals.c: this host's addresses */
 int	hk_locals_open(struct hk_relay *r);

@@ -134,36 +134,6 @@ static int open_cgroup(const struct hk_relay_config *config)
 	return fd;
 }
 
-static int fill_devices(struct hk_relay *r)
-{
-	struct hk_dataplane_config *dp = &r->dp_config;
-	unsigned int i;
-	int nr;
-
-	if (r->config->no_xdp)
-		return 0;
-	for (i = 0; i < r->config->nr_devs; i++) {
-		dp->ifindex[i] = if_nametoindex(r->config->devs[i]);
-		if (!dp->ifindex[i]) {
-			hk_err("%s: no such device; `ip link` lists them", r->config->devs[i]);
-			return -ENODEV;
-		}
-	}
-	dp->nr_devs = r->config->nr_devs;
-	if (dp->nr_devs)
-		return 0;
-	nr = hk_host_devices(dp->ifindex, HK_DATAPLANE_MAX_DEVS);
-	if (nr == -E2BIG)
-		hk_err("more than %d devices are up; choose with --dev, or use --no-xdp",
-		       HK_DATAPLANE_MAX_DEVS);
-	else if (nr < 0)
-		hk_err("listing the devices: %s", strerror(-nr));
-	if (nr < 0)
-		return nr;
-	dp->nr_devs = nr;
-	return 0;
-}
-
 static int fill_bpf_config(struct hk_relay *r)
 {
 	struct hk_bpf_config *bpf = &r->dp_config.bpf;
@@ -189,7 +159,8 @@ static int fill_bpf_config(struct hk_relay *r)
 	bpf->all_outgoing = all;
 	bpf->all_incoming = all;
 	for (i = 0; i < r->nr_ports; i++)
-		bpf->protos |= r->ports[i].carrier.ops->proto;
+		if (!r->ports[i].mech)
+			bpf->protos |= r->ports[i].carrier.ops->proto;
 	return 0;
 }
 
@@ -227,6 +198,7 @@ static int start_dataplane(struct hk_relay *r)
 	dp->max_flows = HK_MAX_FLOWS;
 	dp->fast_lane = r->config->fast_lane;
 	dp->debug = r->config->debug;
+	dp->xdp = !r->config->no_xdp;
 	dp->cgroup_fd = open_cgroup(r->config);
 	if (dp->cgroup_fd < 0)
 		return dp->cgroup_fd;
@@ -323,15 +295,17 @@ static int start(struct hk_relay *r)
 	if (!err)
 		err = fill_bpf_config(r);
 	if (!err)
-		err = fill_devices(r);
-	if (!err)
 		err = start_injectors(r);
 	if (!err)
 		err = start_steering(r);
 	if (!err)
 		err = start_dataplane(r);
 	if (!err)
+		err = hk_devices_open(r);
+	if (!err)
 		err = hk_locals_open(r);
+	if (!err)
+		err = hk_ports_deploy(r);
 	return err;
 }
 

@@ -16,6 +16,13 @@
 #define HK_MAX_DEVS		16
 #define HK_MAX_RULES		64
 
+/* Which UDP-Lite it shall be */
+enum hk_udplite {
+	HK_UDPLITE_AUTO,	/* the kernel's sockets, or deployed where there are none */
+	HK_UDPLITE_NATIVE,
+	HK_UDPLITE_DEPLOYED,
+};
+
 /**
  * struct hk_prefix - one --to
  * @addr: IPv6 or IPv4-mapped, network order, host bits zero
@@ -42,6 +49,7 @@ struct hk_prefix {
  * @from_ports:  local ports, host order, whose listeners take offers
  * @nr_from_ports: how many
  * @fast_lane:   whether there is one
+ * @udplite:     enum hk_udplite
  * @cc:          congestion controller, one that htp_cc_by_name() knows; NULL: HTP's default
  * @debug:       print libbpf's and the verifier's messages
  */
@@ -58,6 +66,7 @@ struct hk_relay_config {
 	__u16			from_ports[HK_MAX_RULES];
 	unsigned int		nr_from_ports;
 	enum hk_fast_lane	fast_lane;
+	enum hk_udplite		udplite;
 	const char		*cc;
 	bool			debug;
 };

@@ -134,7 +134,7 @@ static void send_on_wire(struct hk_flow *f, __u8 flags)
 		.len = HK_OPT_LEN,
 		.exid = htons(HK_OPT_EXID),
 		.ver_flags = HK_OPT_VERSION << 4 | HK_OPT_F_TAKEN,
-		.protos = f->relay->dp_config.bpf.protos,
+		.protos = f->relay->live->protos,
 		.port = f->relay->dp_config.bpf.port,
 	};
 	struct hk_segment seg = { .key = f->key, .flags = flags, .window = 1024 };
@@ -329,7 +329,7 @@ static bool attach_peer(struct hk_flow *f, const struct hk_option *opt, __u64 rt
 	struct hk_path path;
 	__u8 protos;
 
-	protos = opt->protos & r->dp_config.bpf.protos & ~hk_blocked_protos(r, f->key.raddr,
+	protos = opt->protos & r->live->protos & ~hk_blocked_protos(r, f->key.raddr,
 								       opt->instance);
 	if (!protos || r->drain_until_ns || !peer_path(&f->key, opt, &path))
 		return false;

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Carriers of deployed mechanisms: UDP sockets here, another IP protocol on the wire,
+ * with BPF programs in between (bpf/mechanism.h).
+ *
+ * There are two sockets of each family, since a mechanism knows by the port how much
+ * of a datagram is to be covered: one for full coverage, on which everything
+ * arrives, and one that sends those whose checksum ends behind HTP's control part.
+ * Both send without a checksum, which leaves it to the mechanism and keeps the
+ * device's checksum offload out of it. UDP_SEGMENT can't be had that way; UDP_GRO can.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <netinet/udp.h>
+#include "socket.h"
+
+#ifndef UDP_NO_CHECK6_TX
+#define UDP_NO_CHECK6_TX	101
+#endif
+
+/**
+ * struct deployed - private state
+ * @ops:     of this mechanism
+ * @name:    its name
+ * @full:    sockets that datagrams arrive on, and leave by with full coverage
+ * @partial: sockets that the others leave by
+ */
+struct deployed {
+	struct hk_carrier_ops	ops;
+	char			name[HK_MECH_NAME];
+	struct hk_carrier	full, partial;
+};
+
+static int send_unchecked(struct hk_carrier *c)
+{
+	int on = 1;
+
+	if (c->fd[0] >= 0 && setsockopt(c->fd[0], SOL_SOCKET, SO_NO_CHECK, &on, sizeof(on)))
+		return -errno;
+	if (c->fd[1] >= 0 && setsockopt(c->fd[1], IPPROTO_UDP, UDP_NO_CHECK6_TX, &on, sizeof(on)))
+		return -errno;
+	return 0;
+}
+
+static void deployed_close(struct hk_carrier *c)
+{
+	struct deployed *d = c->priv;
+
+	if (!d)
+		return;
+	hk_carrier_udp.close(&d->full);
+	hk_socket_close(&d->partial);
+	free(d);
+	c->priv = NULL;
+	c->fd[0] = -1;
+	c->fd[1] = -1;
+}
+
+/* One run: the same socket takes them all */
+static int fill_run(struct hk_batch *b, const struct hk_datagram *dgrams, int n, bool *partial)
+{
+	int family_idx = hk_socket_family(&dgrams[0].path);
+	int i;
+
+	*partial = hk_carrier_is_partial(&dgrams[0]);
+	for (i = 0; i < n && i < HK_CARRIER_BATCH; i++) {
+		if (hk_socket_family(&dgrams[i].path) != family_idx ||
+		    hk_carrier_is_partial(&dgrams[i]) != *partial)
+			break;
+		hk_socket_put_path(b, i, &dgrams[i].path);
+		b->iov[i] = (struct iovec){ dgrams[i].data, dgrams[i].len };
+		b->msgs[i].msg_hdr.msg_iov = &b->iov[i];
+		b->msgs[i].msg_hdr.msg_iovlen = 1;
+	}
+	return i;
+}
+
+static int deployed_send(struct hk_carrier *c, const struct hk_datagram *dgrams, int n)
+{
+	int family_idx = hk_socket_family(&dgrams[0].path);
+	struct deployed *d = c->priv;
+	struct hk_batch batch;
+	bool partial;
+	int fd, run;
+
+	run = fill_run(&batch, dgrams, n, &partial);
+	fd = partial ? d->partial.fd[family_idx] : d->full.fd[family_idx];
+	if (fd < 0)
+		return -EAFNOSUPPORT;
+	return hk_socket_send(fd, &batch, run);
+}
+
+static int deployed_recv(struct hk_carrier *c, int family_idx, struct hk_datagram *dgrams, int n)
+{
+	struct deployed *d = c->priv;
+
+	return hk_carrier_udp.recv(&d->full, family_idx, dgrams, n);
+}
+
+static int open_sockets(struct deployed *d, const struct hk_carrier_config *config)
+{
+	struct hk_carrier_config any = *config;
+	int err;
+
+	/* the port of the offer is the mechanism's to write */
+	any.port = 0;
+	err = hk_carrier_udp.open(&d->full, &any);
+	if (!err)
+		err = send_unchecked(&d->full);
+	if (!err)
+		err = hk_socket_open(&d->partial, &any, IPPROTO_UDP);
+	if (!err)
+		err = send_unchecked(&d->partial);
+	return err;
+}
+
+static void fill_ops(struct deployed *d, const struct hk_mechanism *mech)
+{
+	memcpy(d->name, mech->name, sizeof(d->name));
+	d->ops.name = d->name;
+	d->ops.ip_proto = mech->ip_proto;
+	d->ops.proto = 1 << mech->offer_bit;
+	d->ops.overhead = mech->hdr_len;
+	d->ops.send = deployed_send;
+	d->ops.recv = deployed_recv;
+	d->ops.recv_error = hk_socket_recv_error;
+	d->ops.close = deployed_close;
+}
+
+/**
+ * hk_carrier_open_deployed - open the carrier of a mechanism
+ * @c:	     caller's memory, whatever is in it; closed again on error
+ * @mech:    its descriptor, checked; copied
+ * @config:  how; @config->port is what is on the wire
+ * @locals:  filled in: ports of the sockets, network byte order: the one that receives,
+ *	     and the one that sends datagrams which are covered in part
+ *
+ * The caller tells the mechanism what its ports are.
+ *
+ * Return: 0 or a negative errno.
+ */
+int hk_carrier_open_deployed(struct hk_carrier *c, const struct hk_mechanism *mech,
+			     const struct hk_carrier_config *config, __be16 locals[2])
+{
+	struct deployed *d = calloc(1, sizeof(*d));
+	int err;
+
+	memset(c, 0, sizeof(*c));
+	c->fd[0] = -1;
+	c->fd[1] = -1;
+	if (!d)
+		return -ENOMEM;
+	memset(d->full.fd, -1, sizeof(d->full.fd));
+	memset(d->partial.fd, -1, sizeof(d->partial.fd));
+	fill_ops(d, mech);
+	c->ops = &d->ops;
+	c->priv = d;
+	err = open_sockets(d, config);
+	if (err) {
+		deployed_close(c);
+		return err;
+	}
+	c->port = config->port;
+	memcpy(c->fd, d->full.fd, sizeof(c->fd));
+	locals[0] = d->full.port;
+	locals[1] = d->partial.port;
+	return 0;
+}

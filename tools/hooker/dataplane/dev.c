@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Devices: each runs the XDP program, and on its way out the deployed mechanisms'
+ * egress programs. They may come and go while the daemon runs.
+ */
+#include <errno.h>
+#include <net/if.h>
+#include <linux/ethtool.h>
+#include <linux/if_link.h>
+#include <linux/sockios.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "private.h"
+
+/*
+ * A veth pair hands over packets whose checksum nobody has filled in yet. Native
+ * XDP_TX drops the note about that together with the skb, so the answer leaves
+ * with a wrong checksum; it also copies each packet. Generic mode keeps the skb.
+ */
+static bool wants_generic(int ifindex)
+{
+	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
+	struct ifreq ifr = {};
+	bool veth;
+	int fd;
+
+	if (!if_indextoname(ifindex, ifr.ifr_name))
+		return false;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	ifr.ifr_data = (void *)&info;
+	veth = !ioctl(fd, SIOCETHTOOL, &ifr) && !strcmp(info.driver, "veth");
+	close(fd);
+	return veth;
+}
+
+/* libbpf's attach_xdp() has no place for the mode; the link type is the same */
+static int link_create(int prog_fd, int ifindex, __u32 mode)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .flags = mode);
+	int fd = bpf_link_create(prog_fd, ifindex, BPF_XDP, &opts);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int attach_xdp(int prog_fd, int ifindex, bool *generic)
+{
+	int fd = -EOPNOTSUPP;
+
+	*generic = wants_generic(ifindex);
+	if (!*generic)
+		fd = link_create(prog_fd, ifindex, XDP_FLAGS_DRV_MODE);
+	if (fd >= 0 || fd == -EBUSY || fd == -EEXIST)
+		return fd;
+	*generic = true;
+	return link_create(prog_fd, ifindex, XDP_FLAGS_SKB_MODE);
+}
+
+static struct hk_dev *find(struct hk_dataplane *dp, int ifindex)
+{
+	struct hk_dev *dev;
+
+	LIST_FOREACH(dev, &dp->devs, all)
+		if (dev->ifindex == ifindex)
+			return dev;
+	return NULL;
+}
+
+/**
+ * hk_dataplane_add_dev - attach to a device: XDP, and deployed mechanisms
+ * @dp:	     data plane; one created without devices has no XDP program
+ * @ifindex: the device; one that is attached to already is fine
+ *
+ * XDP runs in native mode where that is good, else in generic mode.
+ *
+ * Return: 0, or a negative errno; -EBUSY: another XDP program is there;
+ * -EOPNOTSUPP: no XDP program was loaded.
+ */
+int hk_dataplane_add_dev(struct hk_dataplane *dp, int ifindex)
+{
+	struct hk_dev *dev;
+	int err;
+
+	if (find(dp, ifindex))
+		return 0;
+	if (!dp->xdp)
+		return -EOPNOTSUPP;
+	dev = calloc(1, sizeof(*dev));
+	if (!dev)
+		return -ENOMEM;
+	dev->ifindex = ifindex;
+	dev->xdp_fd = attach_xdp(hk_ingress_fd(dp), ifindex, &dev->generic);
+	if (dev->xdp_fd < 0) {
+		err = dev->xdp_fd == -EEXIST ? -EBUSY : dev->xdp_fd;
+		free(dev);
+		return err;
+	}
+	LIST_INSERT_HEAD(&dp->devs, dev, all);
+	err = hk_mechs_add_dev(dp, ifindex);
+	if (err)
+		hk_dataplane_del_dev(dp, ifindex);
+	return err;
+}
+
+/**
+ * hk_dataplane_del_dev - let go of a device, which may be gone already
+ * @dp:	     data plane
+ * @ifindex: the device; one that is not attached to is fine
+ */
+void hk_dataplane_del_dev(struct hk_dataplane *dp, int ifindex)
+{
+	struct hk_dev *dev = find(dp, ifindex);
+
+	if (!dev)
+		return;
+	hk_mechs_del_dev(dp, ifindex);
+	close(dev->xdp_fd);
+	LIST_REMOVE(dev, all);
+	free(dev);
+}
+
+/**
+ * hk_dataplane_devs - which devices are attached to
+ * @dp:	  data plane
+ * @fn:	  called for each: its index, and whether XDP runs in generic mode
+ * @priv: passed to @fn
+ */
+void hk_dataplane_devs(const struct hk_dataplane *dp,
+		       void (*fn)(void *priv, int ifindex, bool generic), void *priv)
+{
+	const struct hk_dev *dev;
+
+	LIST_FOREACH(dev, &dp->devs, all)
+		fn(priv, dev->ifindex, dev->generic);
+}
+
+/* Let go of all of them */
+void hk_devs_free(struct hk_dataplane *dp)
+{
+	while (!LIST_EMPTY(&dp->devs))
+		hk_dataplane_del_dev(dp, LIST_FIRST(&dp->devs)->ifindex);
+}
