@@ -13,7 +13,8 @@
 #include "mechanism.h"
 #include "packet.h"
 
-#define TC_ACT_OK	0
+/* Lets the programs behind this one have their say, other mechanisms' among them */
+#define TC_ACT_UNSPEC	(-1)
 #define TC_ACT_SHOT	2
 
 struct {

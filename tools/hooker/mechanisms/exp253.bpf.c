@@ -95,17 +95,17 @@ int hk_mech_egress(struct __sk_buff *skb)
 
 	uh = hk_udp_header(skb, &p);
 	if (!uh)
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 	port = hk_mech_port(uh->source, HK_MECH_OUT_SOURCE);
 	source = port ? port->port : uh->source;
 	if (!port && !hk_mech_port(uh->dest, HK_MECH_OUT_DEST))
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 	if (p.fragment || skb->gso_size || !send_as(skb, &p, uh, source)) {
 		hk_mech_count(OUT_DROP);
 		return TC_ACT_SHOT;
 	}
 	hk_mech_count(OUT);
-	return TC_ACT_OK;
+	return TC_ACT_UNSPEC;
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -196,7 +196,7 @@ static __always_inline int out_written(struct __sk_buff *skb, const struct hk_pa
 		return shoot(OUT_DROP_FAILED);
 	uh->check = hk_check(sum);
 	hk_mech_count(cover == p->l4_len ? OUT_FULL : OUT_PARTIAL);
-	return TC_ACT_OK;
+	return TC_ACT_UNSPEC;
 }
 
 /*
@@ -216,7 +216,7 @@ static __always_inline int out_moved(struct __sk_buff *skb, const struct hk_pack
 	if (from != to && bpf_l4_csum_replace(skb, off, from, to, flags))
 		return shoot(OUT_DROP_FAILED);
 	hk_mech_count(OUT_FULL);
-	return TC_ACT_OK;
+	return TC_ACT_UNSPEC;
 }
 
 static __always_inline int out(struct __sk_buff *skb, const struct hk_packet *p,
@@ -251,13 +251,13 @@ int hk_mech_egress(struct __sk_buff *skb)
 
 	uh = hk_udp_header(skb, &p);
 	if (!uh)
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 	port = hk_mech_port(uh->source, HK_MECH_OUT_SOURCE);
 	source = port ? port->port : uh->source;
 	if (!port)
 		port = hk_mech_port(uh->dest, HK_MECH_OUT_DEST);
 	if (!port)
-		return TC_ACT_OK;
+		return TC_ACT_UNSPEC;
 	if (p.fragment)
 		return shoot(OUT_DROP_FRAGMENT);
 	if (skb->gso_size)

@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Mechanisms as the daemon deploys them: behind hooker_ingress, beside each other, put
+ * in and taken out while datagrams flow; and objects that are none.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../kselftest_harness.h"
+#include "dataplane/dataplane.h"
+#include "netns.h"
+#include "relay/private.h"
+
+#define PORT_PLAIN	6000
+#define PORT_UDPLITE	6001
+#define PORT_EXP	6002
+#define WAIT_MS		1000
+#define ROUNDS		200
+
+/* ---- two hosts ---- */
+
+FIXTURE(hosts)
+{
+	char			cgroup[256];
+	int			home, ns[2];
+	struct hk_dataplane	*dp[2];
+};
+
+static int make_cgroup(char *path, size_t size)
+{
+	char root[128];
+	int err = hk_host_cgroup2(root, sizeof(root));
+
+	if (err)
+		return err;
+	snprintf(path, size, "%s/hkmech%d", root, getpid());
+	return mkdir(path, 0755) ? -errno : 0;
+}
+
+static int create(struct hk_dataplane **dp, const char *cgroup)
+{
+	struct hk_dataplane_config config = {
+		.bpf = { .port = htons(18507), .protos = HK_PROTO_UDP, .stale_ns = 1000000000 },
+		.max_flows = 16,
+		.xdp = true,
+		.fast_lane = HK_FAST_LANE_NEVER,
+	};
+	int err;
+
+	config.cgroup_fd = open(cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (config.cgroup_fd < 0)
+		return -errno;
+	err = hk_dataplane_create(dp, &config);
+	close(config.cgroup_fd);
+	return err;
+}
+
+static int add_host(struct hk_dataplane **dp, const char *cgroup, int i)
+{
+	if (netns_run("ip link set veth0 address 02:00:00:00:00:0%d up", i + 1) ||
+	    netns_run("ip addr add 192.0.2.%d/24 dev veth0", i + 1) ||
+	    netns_run("ip neigh add 192.0.2.%d lladdr 02:00:00:00:00:0%d dev veth0", 2 - i, 2 - i))
+		return -EIO;
+	return create(dp, cgroup) ?: hk_dataplane_add_dev(*dp, if_nametoindex("veth0"));
+}
+
+FIXTURE_SETUP(hosts)
+{
+	int i;
+
+	if (geteuid())
+		SKIP(return, "needs root");
+	self->home = netns_open();
+	self->cgroup[0] = '\0';
+	memset(self->dp, 0, sizeof(self->dp));
+	ASSERT_EQ(0, make_cgroup(self->cgroup, sizeof(self->cgroup)));
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, netns_enter_new());
+		self->ns[i] = netns_open();
+	}
+	ASSERT_EQ(0, netns_run("ip link add veth0 type veth peer name veth0 netns /proc/%d/fd/%d",
+			       getpid(), self->ns[0]));
+	for (i = 1; i >= 0; i--) {
+		setns(self->ns[i], CLONE_NEWNET);
+		ASSERT_EQ(0, add_host(&self->dp[i], self->cgroup, i));
+	}
+	ASSERT_EQ(0, netns_wait_up("veth0"));
+}
+
+FIXTURE_TEARDOWN(hosts)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		setns(self->ns[i], CLONE_NEWNET);
+		hk_dataplane_destroy(self->dp[i]);
+		close(self->ns[i]);
+	}
+	setns(self->home, CLONE_NEWNET);
+	close(self->home);
+	rmdir(self->cgroup);
+}
+
+/* Datagrams from and to this port are the mechanism's, whoever has sent them */
+static int claim(struct hk_mech *mech, __u16 port)
+{
+	struct hk_mech_port entry = { .port = htons(port) };
+	struct hk_mech_key key = { .port = htons(port) };
+	int err = 0;
+
+	for (key.side = 0; key.side <= HK_MECH_OUT_DEST && !err; key.side++)
+		err = hk_mech_set_port(mech, &key, &entry);
+	return err;
+}
+
+/* Only what is found by the destination's port keeps the source port of the application */
+static int claim_client(struct hk_mech *mech, __u16 port)
+{
+	struct hk_mech_port entry = { .port = htons(port) };
+	struct hk_mech_key in = { htons(port), HK_MECH_IN_SOURCE };
+	struct hk_mech_key out = { htons(port), HK_MECH_OUT_DEST };
+
+	return hk_mech_set_port(mech, &in, &entry) ?: hk_mech_set_port(mech, &out, &entry);
+}
+
+static int open_udp(int ns, int host, __u16 port)
+{
+	struct sockaddr_in in = {
+		.sin_family = AF_INET,
+		.sin_port = htons(port),
+		.sin_addr.s_addr = htonl(0xc0000200 | host),
+	};
+	int fd;
+
+	setns(ns, CLONE_NEWNET);
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && port && bind(fd, (void *)&in, sizeof(in))) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static int connect_udp(int fd, int host, __u16 port)
+{
+	struct sockaddr_in in = {
+		.sin_family = AF_INET,
+		.sin_port = htons(port),
+		.sin_addr.s_addr = htonl(0xc0000200 | host),
+	};
+
+	return connect(fd, (void *)&in, sizeof(in));
+}
+
+static bool arrives(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+	return poll(&pfd, 1, WAIT_MS) == 1;
+}
+
+/* There and back, payloads different each time; how many of ROUNDS came back right */
+static int talk(const int ns[2], __u16 port)
+{
+	int client = open_udp(ns[0], 1, 0), server = open_udp(ns[1], 2, port);
+	struct sockaddr_in from;
+	socklen_t len = sizeof(from);
+	char out[64], in[64];
+	int i, n, good = 0;
+
+	if (client < 0 || server < 0 || connect_udp(client, 2, port))
+		return -1;
+	for (i = 0; i < ROUNDS; i++) {
+		n = snprintf(out, sizeof(out), "datagram %d %*d", i, i % 20, i);
+		if (send(client, out, n, 0) != n || !arrives(server))
+			break;
+		if (recvfrom(server, in, sizeof(in), 0, (void *)&from, &len) != n ||
+		    sendto(server, in, n, 0, (void *)&from, len) != n || !arrives(client))
+			break;
+		good += recv(client, in, sizeof(in), 0) == n && !memcmp(in, out, n);
+	}
+	close(client);
+	close(server);
+	return good;
+}
+
+static __u64 mech_counter(const struct hk_mech *mech, const char *name)
+{
+	const struct hk_mechanism *about = hk_mech_about(mech, NULL, NULL);
+	__u64 stats[HK_MECH_COUNTERS];
+	int i;
+
+	if (hk_mech_stats(mech, stats))
+		return 0;
+	for (i = 0; i < HK_MECH_COUNTERS; i++)
+		if (!strcmp(about->counters[i], name))
+			return stats[i];
+	return 0;
+}
+
+/* Objects lie beside this program */
+static const char *object(const char *name)
+{
+	static char path[512];
+	ssize_t len = readlink("/proc/self/exe", path, sizeof(path) - 64);
+
+	while (len > 0 && path[len - 1] != '/')
+		len--;
+	sprintf(path + (len > 0 ? len : 0), "%s.bpf.o", name);
+	return path;
+}
+
+/* Any application's ports, three protocols side by side */
+TEST_F(hosts, three_protocols)
+{
+	struct hk_mech *lite[2], *exp[2];
+	char why[HK_MECH_WHY] = "";
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		setns(self->ns[i], CLONE_NEWNET);
+		ASSERT_EQ(0, hk_dataplane_add_mech(self->dp[i], NULL, &lite[i], why)) TH_LOG("%s", why);
+		ASSERT_EQ(0, hk_dataplane_add_mech(self->dp[i], object("exp253"), &exp[i], why))
+			TH_LOG("%s", why);
+	}
+	ASSERT_EQ(0, claim_client(lite[0], PORT_UDPLITE));
+	ASSERT_EQ(0, claim(lite[1], PORT_UDPLITE));
+	ASSERT_EQ(0, claim_client(exp[0], PORT_EXP));
+	ASSERT_EQ(0, claim(exp[1], PORT_EXP));
+
+	EXPECT_EQ(ROUNDS, talk(self->ns, PORT_PLAIN));
+	EXPECT_EQ(0, mech_counter(lite[1], "in_full"));
+	EXPECT_EQ(ROUNDS, talk(self->ns, PORT_UDPLITE));
+	EXPECT_EQ(ROUNDS, mech_counter(lite[0], "out_full"));
+	EXPECT_EQ(ROUNDS, mech_counter(lite[0], "in_full"));
+	EXPECT_EQ(ROUNDS, mech_counter(lite[1], "in_full"));
+	EXPECT_EQ(0, mech_counter(exp[1], "in"));
+	EXPECT_EQ(ROUNDS, talk(self->ns, PORT_EXP));
+	EXPECT_EQ(ROUNDS, mech_counter(exp[0], "in"));
+	EXPECT_EQ(ROUNDS, mech_counter(exp[1], "out"));
+	EXPECT_EQ(ROUNDS, mech_counter(lite[1], "in_full"));
+}
+
+/* Deployed and removed while others' datagrams pass: none of those is lost */
+TEST_F(hosts, none_lost)
+{
+	int client = open_udp(self->ns[0], 1, 0), server = open_udp(self->ns[1], 2, PORT_PLAIN);
+	char why[HK_MECH_WHY];
+	struct hk_mech *mech;
+	int i, k;
+	char in;
+
+	ASSERT_EQ(0, connect_udp(client, 2, PORT_PLAIN));
+	setns(self->ns[1], CLONE_NEWNET);
+	for (i = 0; i < 20; i++) {
+		ASSERT_EQ(0, hk_dataplane_add_mech(self->dp[1], NULL, &mech, why)) TH_LOG("%s", why);
+		for (k = 0; k < 20; k++)
+			ASSERT_EQ(1, send(client, "x", 1, 0));
+		hk_dataplane_del_mech(self->dp[1], mech);
+		for (k = 0; k < 20; k++)
+			ASSERT_EQ(1, send(client, "y", 1, 0));
+		for (k = 0; k < 40; k++) {
+			ASSERT_TRUE(arrives(server)) TH_LOG("round %d: %d of 40 arrived", i, k);
+			ASSERT_EQ(1, recv(server, &in, 1, 0));
+			ASSERT_EQ(k < 20 ? 'x' : 'y', in);
+		}
+	}
+	close(client);
+	close(server);
+}
+
+/* What comes up later gets the programs, too, and what goes takes them along */
+TEST_F(hosts, devices_come_and_go)
+{
+	char why[HK_MECH_WHY];
+	struct hk_mech *mech;
+	int index;
+
+	setns(self->ns[1], CLONE_NEWNET);
+	ASSERT_EQ(0, hk_dataplane_add_mech(self->dp[1], NULL, &mech, why)) TH_LOG("%s", why);
+	ASSERT_EQ(0, netns_run("ip link add veth1 type veth peer name veth2"));
+	index = if_nametoindex("veth1");
+	ASSERT_EQ(0, hk_dataplane_add_dev(self->dp[1], index));
+	ASSERT_EQ(0, hk_dataplane_add_dev(self->dp[1], index));
+	EXPECT_EQ(0, netns_run("ip link show veth1 | grep -q xdp"));
+	ASSERT_EQ(0, netns_run("ip link del veth1"));
+	hk_dataplane_del_dev(self->dp[1], index);
+	EXPECT_GT(0, hk_dataplane_add_dev(self->dp[1], index));
+}
+
+TEST_F(hosts, twice)
+{
+	char why[HK_MECH_WHY];
+	struct hk_mech *mech;
+
+	setns(self->ns[1], CLONE_NEWNET);
+	ASSERT_EQ(0, hk_dataplane_add_mech(self->dp[1], NULL, &mech, why));
+	EXPECT_EQ(mech, hk_dataplane_mech(self->dp[1], "udplite"));
+	EXPECT_EQ(NULL, hk_dataplane_mech(self->dp[1], "exp253"));
+	EXPECT_EQ(-EEXIST, hk_dataplane_add_mech(self->dp[1], NULL, &mech, why));
+	EXPECT_NE(NULL, strstr(why, "udplite")) TH_LOG("%s", why);
+	mech = hk_dataplane_mech(self->dp[1], "udplite");
+	hk_dataplane_del_mech(self->dp[1], mech);
+	EXPECT_EQ(NULL, hk_dataplane_next_mech(self->dp[1], NULL));
+}
+
+/* ---- objects that are no mechanisms ---- */
+
+/**
+ * struct patch - what is wrong with an object
+ * @name:   for messages
+ * @offset: in the descriptor
+ * @value:  written there
+ * @says:   the reason must have this in it
+ */
+struct patch {
+	const char	*name;
+	size_t		offset;
+	__u8		value;
+	const char	*says;
+};
+
+static const struct patch patches[] = {
+	{ "another ABI", offsetof(struct hk_mechanism, abi), 77, "ABI" },
+	{ "no name", offsetof(struct hk_mechanism, name), 0, "name" },
+	{ "a name with a slash", offsetof(struct hk_mechanism, name), '/', "name" },
+	{ "TCP's number", offsetof(struct hk_mechanism, ip_proto), IPPROTO_TCP, "protocol 6" },
+	{ "UDP's number", offsetof(struct hk_mechanism, ip_proto), IPPROTO_UDP, "protocol 17" },
+	{ "UDP's offer bit", offsetof(struct hk_mechanism, offer_bit), 1, "offer bit 1" },
+	{ "UDP-Lite's offer bit", offsetof(struct hk_mechanism, offer_bit), 0, "offer bit 0" },
+	{ "no such offer bit", offsetof(struct hk_mechanism, offer_bit), 8, "offer bit 8" },
+	{ "no room for ports", offsetof(struct hk_mechanism, hdr_len), 2, "header" },
+	{ "an odd header", offsetof(struct hk_mechanism, hdr_len), 9, "header" },
+	{ "a checksum outside", offsetof(struct hk_mechanism, check_off), 7, "checksum" },
+};
+
+/* Where the descriptor is in the file: its first words are known */
+static long find_descriptor(const __u8 *elf, long len)
+{
+	const struct hk_mechanism wanted = { .abi = HK_MECH_ABI, .version = 1, .name = "exp253" };
+	long i;
+
+	for (i = 0; i + (long)sizeof(wanted) <= len; i++)
+		if (!memcmp(elf + i, &wanted, offsetof(struct hk_mechanism, ip_proto)))
+			return i;
+	return -1;
+}
+
+static long read_file(const char *path, __u8 *buf, long size)
+{
+	int fd = open(path, O_RDONLY);
+	long len = read(fd, buf, size);
+
+	close(fd);
+	return len;
+}
+
+static int write_file(const char *path, const __u8 *buf, long len)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	int ret = write(fd, buf, len) == len ? 0 : -1;
+
+	close(fd);
+	return ret;
+}
+
+TEST_F(hosts, wrong_descriptors)
+{
+	static __u8 elf[1 << 20];
+	long len = read_file(object("exp253"), elf, sizeof(elf)), at = find_descriptor(elf, len);
+	char path[] = "/tmp/hkmechXXXXXX", why[HK_MECH_WHY];
+	struct hk_mech *mech;
+	unsigned int i;
+	__u8 old;
+
+	ASSERT_LT(0, at);
+	close(mkstemp(path));
+	setns(self->ns[1], CLONE_NEWNET);
+	for (i = 0; i < sizeof(patches) / sizeof(patches[0]); i++) {
+		old = elf[at + patches[i].offset];
+		elf[at + patches[i].offset] = patches[i].value;
+		ASSERT_EQ(0, write_file(path, elf, len));
+		why[0] = '\0';
+		EXPECT_EQ(-EINVAL, hk_dataplane_add_mech(self->dp[1], path, &mech, why))
+			TH_LOG("%s", patches[i].name);
+		EXPECT_NE(NULL, strstr(why, patches[i].says)) TH_LOG("%s: %s", patches[i].name, why);
+		elf[at + patches[i].offset] = old;
+	}
+	/* the same way, unharmed */
+	ASSERT_EQ(0, write_file(path, elf, len));
+	EXPECT_EQ(0, hk_dataplane_add_mech(self->dp[1], path, &mech, why)) TH_LOG("%s", why);
+	unlink(path);
+}
+
+TEST_F(hosts, no_objects)
+{
+	static const char * const paths[] = { "/nonexistent", "/etc/passwd", "/dev/null", "/tmp" };
+	char why[HK_MECH_WHY];
+	struct hk_mech *mech;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		why[0] = '\0';
+		EXPECT_GT(0, hk_dataplane_add_mech(self->dp[1], paths[i], &mech, why));
+		EXPECT_NE('\0', why[0]);
+	}
+	/* a BPF object, but not of this kind */
+	EXPECT_EQ(-EINVAL, hk_dataplane_add_mech(self->dp[1], object("connection"), &mech, why));
+	EXPECT_EQ(NULL, hk_dataplane_next_mech(self->dp[1], NULL));
+}
+
+TEST_HARNESS_MAIN
