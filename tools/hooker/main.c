@@ -13,6 +13,8 @@ const struct hk_command hk_commands[] = {
 	  "be the daemon: offer and carry connections until a signal ends it" },
 	{ "show", hk_cmd_show, NULL, hk_show_words, "flows|peers|stats",
 	  "ask a running daemon for its connections, peers or counters" },
+	{ "ping", hk_cmd_ping, hk_ping_options, NULL, "[OPTIONS] HOST",
+	  "measure the round trip to another host's driver" },
 	{ "doctor", hk_cmd_doctor, NULL, NULL, "",
 	  "find out whether hooker can run here, and what it would lack" },
 	{ "version", hk_cmd_version, NULL, NULL, "",

@@ -106,12 +106,13 @@ const char *hk_prefix_parse(const char *text, struct hk_prefix *prefix);
 /* One file each */
 int	hk_cmd_run(struct hk_cmd_env *env, int argc, char **argv);
 int	hk_cmd_show(struct hk_cmd_env *env, int argc, char **argv);
+int	hk_cmd_ping(struct hk_cmd_env *env, int argc, char **argv);
 int	hk_cmd_doctor(struct hk_cmd_env *env, int argc, char **argv);
 int	hk_cmd_version(struct hk_cmd_env *env, int argc, char **argv);
 int	hk_cmd_help(struct hk_cmd_env *env, int argc, char **argv);
 int	hk_cmd_explain(const struct hk_cmd_env *env, const struct hk_command *command);
 
-extern const struct hk_cmd_option hk_run_options[], hk_help_options[];
+extern const struct hk_cmd_option hk_run_options[], hk_ping_options[], hk_help_options[];
 extern const char *const hk_show_words[];
 
 #endif /* HK_CMD_H */

@@ -129,27 +129,45 @@ static int parse_long(const struct hk_cmd_env *env, const struct in_use *uses, i
 			    env->command ? " " : "", env->command ? env->command : "");
 }
 
-static int parse_letters(const struct hk_cmd_env *env, const struct in_use *uses, const char *arg)
+static const struct in_use *find_table(const struct in_use *uses, char letter,
+				       const struct hk_cmd_option **opt)
+{
+	for (; uses->table; uses++) {
+		*opt = find_letter(uses->table, letter);
+		if (*opt)
+			return uses;
+	}
+	return NULL;
+}
+
+/* A value is what follows its letter, or else argv[1]; then *taken says so */
+static int parse_letters(const struct hk_cmd_env *env, const struct in_use *uses, int argc,
+			 char **argv, int *taken)
 {
 	const struct hk_cmd_option *opt;
 	const struct in_use *use;
-	int err;
+	const char *arg = argv[0];
+	int err = HK_EXIT_OK;
 
-	while (*++arg) {
-		opt = NULL;
-		for (use = uses; use->table && !opt; use++) {
-			opt = find_letter(use->table, *arg);
-			err = opt ? give(env, use, opt, NULL) : HK_EXIT_OK;
-			if (err)
-				return err;
-		}
-		if (!opt)
+	while (!err && *++arg) {
+		use = find_table(uses, *arg, &opt);
+		if (!use)
 			return hk_cmd_usage(env, "-%c: no such option; see \"hooker help%s%s\"",
 					    isprint((unsigned char)*arg) ? *arg : '?',
 					    env->command ? " " : "",
 					    env->command ? env->command : "");
+		if (!opt->arg) {
+			err = give(env, use, opt, NULL);
+			continue;
+		}
+		if (arg[1])
+			return give(env, use, opt, arg + 1);
+		if (argc < 2)
+			return hk_cmd_usage(env, "-%c: %s is missing", *arg, opt->arg);
+		*taken = 1;
+		return give(env, use, opt, argv[1]);
 	}
-	return HK_EXIT_OK;
+	return err;
 }
 
 /* Returns how many arguments an option took, 0 if argv[0] is none, or a negative exit code */
@@ -162,7 +180,7 @@ static int parse_one(const struct hk_cmd_env *env, const struct in_use *uses, in
 	if (argv[0][1] == '-')
 		err = parse_long(env, uses, argc, argv, &taken);
 	else
-		err = parse_letters(env, uses, argv[0]);
+		err = parse_letters(env, uses, argc, argv, &taken);
 	return err ? -err : 1 + taken;
 }
 
