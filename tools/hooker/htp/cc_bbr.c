@@ -456,6 +456,18 @@ static void check_full(struct bbr *b)
 }
 
 /*
+ * Where others were met, a bound that was set in a crowd would keep a small flow
+ * small: its probes end with the queue, before they have raised it. A round trip
+ * without a queue says that there is room for what the flow's rate asks for.
+ */
+static void lift_hi(struct bbr *b)
+{
+	if (b->share == HTP_NEVER || b->b.hi == HTP_NEVER || b->round.reacted)
+		return;
+	b->b.hi = htp_max(b->b.hi, bdp(b) / HEADROOM * 100 + 3ULL * b->mss);
+}
+
+/*
  * A queue that stands for a round trip although nobody probes means that the
  * estimates of all flows add up to more than the path has. Each goes on with a
  * little less than what it gets until the queue is gone. A flow that fills queues
@@ -471,8 +483,10 @@ static void follow_rate(struct bbr *b)
 		if (b->share == HTP_NEVER)
 			b->share = rate;
 		b->b.bw_lo = htp_max(percent(rate, YIELD), percent(b->share, YIELD_FLOOR));
-	} else if (b->round.max_rtt <= queued_rtt(b) && b->b.bw_lo < max_bw(b)) {
-		b->b.bw_lo = percent(b->b.bw_lo, 200 - YIELD);
+	} else if (b->round.max_rtt <= queued_rtt(b)) {
+		if (b->b.bw_lo < max_bw(b))
+			b->b.bw_lo = percent(b->b.bw_lo, 200 - YIELD);
+		lift_hi(b);
 	}
 }
 
