@@ -88,6 +88,7 @@ struct htp_assoc *htp_assoc_create(const struct htp_config *config, __u64 now_ns
 	htp_recovery_init(a);
 	htp_repair_init(a);
 	htp_pmtu_init(a);
+	htp_path_init(a);
 	a->max_ahead = AHEAD_MIN + filled.window / 512;
 	a->next_id = filled.initiator ? 2 : 1;
 	a->tx_limit = filled.peer_window;
@@ -243,6 +244,14 @@ static __u64 dead_deadline(const struct htp_assoc *a)
 	return htp_max(a->last_rx_ns, since) + a->config.dead_ns;
 }
 
+/* While it is open where the peer is, silence where it was is no sign of its end */
+static __u64 suspect_deadline(const struct htp_assoc *a)
+{
+	if (a->suspect_ns == HTP_NEVER)
+		return HTP_NEVER;
+	return htp_max(a->suspect_ns, htp_path_trial_end(a));
+}
+
 /**
  * htp_assoc_deadline() - when something is to be done, whatever else happens
  * @a: association
@@ -262,7 +271,8 @@ __u64 htp_assoc_deadline(const struct htp_assoc *a)
 	deadline = htp_min(deadline, idle_deadline(a));
 	deadline = htp_min(deadline, keepalive_deadline(a));
 	deadline = htp_min(deadline, dead_deadline(a));
-	return htp_min(deadline, a->suspect_ns);
+	deadline = htp_min(deadline, htp_path_deadline(a));
+	return htp_min(deadline, suspect_deadline(a));
 }
 
 /**
@@ -281,7 +291,7 @@ int htp_assoc_expire(struct htp_assoc *a, __u64 now_ns)
 	htp_assoc_set_now(a, now_ns);
 	if (a->closed)
 		return 0;
-	if (htp_min(dead_deadline(a), a->suspect_ns) <= a->now) {
+	if (htp_min(dead_deadline(a), suspect_deadline(a)) <= a->now) {
 		htp_assoc_end(a, HTP_CODE_TIMEOUT, true);
 		return -ETIMEDOUT;
 	}
@@ -289,6 +299,7 @@ int htp_assoc_expire(struct htp_assoc *a, __u64 now_ns)
 		htp_assoc_end(a, HTP_CODE_NONE, true);
 		return -ETIMEDOUT;
 	}
+	htp_path_expire(a);
 	htp_recovery_expire(a);		/* first: what it calls lost may have been all in flight */
 	htp_pmtu_expire(a);
 	if (keepalive_deadline(a) <= a->now) {

@@ -126,6 +126,10 @@ int htp_frame_read(struct htp_reader *ctl, struct htp_reader *payload,
 	case HTP_F_CLOSE:
 		frame->code = code_read(ctl);
 		break;
+	case HTP_F_PATH_CHALLENGE:
+	case HTP_F_PATH_RESPONSE:
+		frame->offset = htp_read_be(ctl, 8);
+		break;
 	case HTP_F_REPAIR:
 		repair_read(ctl, payload, frame);
 		if (frame->len > HTP_MAX_DATAGRAM || !frame->repair.id)

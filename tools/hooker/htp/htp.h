@@ -21,6 +21,7 @@
 #include "wire.h"
 
 #define HTP_NEVER	(~0ULL)
+#define HTP_PATHS	4	/* paths are numbers below */
 
 struct htp_assoc;
 struct htp_stream;
@@ -49,7 +50,8 @@ struct htp_cc_ops;
  * @alloc:		for all memory of the association; zeroed memory is not
  *			expected from it. NULL: libc
  * @free:		its counterpart, takes NULL
- * @priv:		first argument of both
+ * @random:		64 bits that nobody can guess. NULL: the peer can't change its address
+ * @priv:		first argument of them
  */
 struct htp_config {
 	__u64				peer_id;
@@ -68,7 +70,20 @@ struct htp_config {
 	__u64				dead_ns;
 	void				*(*alloc)(void *priv, size_t size);
 	void				(*free)(void *priv, void *ptr);
+	__u64				(*random)(void *priv);
 	void				*priv;
+};
+
+/**
+ * struct htp_via - how a datagram comes or goes
+ * @path:      number below HTP_PATHS. Received: that of the address it came from, the
+ *	       caller gives a new one a number that htp_assoc_paths() doesn't have.
+ *	       Sent: where it is to go
+ * @same_host: received: the address differs from that of the path in use by its port alone
+ */
+struct htp_via {
+	__u32	path;
+	bool	same_host;
 };
 
 /**
@@ -99,6 +114,9 @@ struct htp_config {
  * @mtu_probes_lost:	 of them, lost
  * @black_holes:	 times that the path stopped to take a size without a word
  * @mtu_hints:		 words from outside about the size that were taken
+ * @path_trials:	 addresses that were asked whether the peer is there
+ * @path_refusals:	 of them, not used because it still answers where it was
+ * @path_changes:	 used from then on
  * @memory_bytes:	 allocated now, bookkeeping included
  * @nr_streams:		 streams that exist
  */
@@ -114,6 +132,7 @@ struct htp_stats {
 	__u64	congestion_events;
 	__u64	path_mtu, mtu_probes_sent, mtu_probes_acked, mtu_probes_lost;
 	__u64	black_holes, mtu_hints;
+	__u64	path_trials, path_refusals, path_changes;
 	__u64	memory_bytes;
 	__u32	nr_streams;
 };
@@ -144,9 +163,16 @@ struct htp_assoc *htp_assoc_create(const struct htp_config *config, __u64 now_ns
 void	htp_assoc_destroy(struct htp_assoc *a);
 
 int	htp_assoc_rx(struct htp_assoc *a, const void *pkt, size_t len, __u64 now_ns);
+int	htp_assoc_rx_via(struct htp_assoc *a, const void *pkt, size_t len,
+			 const struct htp_via *via, __u64 now_ns);
 ssize_t	htp_assoc_tx(struct htp_assoc *a, void *pkt, size_t cap, __u64 now_ns);
+const struct htp_via *htp_assoc_tx_via(const struct htp_assoc *a);
 __u64	htp_assoc_deadline(const struct htp_assoc *a);
 int	htp_assoc_expire(struct htp_assoc *a, __u64 now_ns);
+
+__u32	htp_assoc_path(const struct htp_assoc *a);
+__u32	htp_assoc_paths(const struct htp_assoc *a);
+void	htp_assoc_moved(struct htp_assoc *a, __u64 now_ns);
 
 struct htp_stream *htp_assoc_event(struct htp_assoc *a, unsigned int *events);
 

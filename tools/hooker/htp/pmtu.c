@@ -297,6 +297,19 @@ void htp_pmtu_set_limit(struct htp_assoc *a, __u32 limit)
 	}
 }
 
+/* Another path is used, on which this size is proven, and the search begins anew */
+void htp_pmtu_on_path(struct htp_assoc *a, __u32 proven)
+{
+	struct htp_pmtu *p = &a->pmtu;
+
+	p->doubt = 0;
+	p->nr_lost = 0;
+	search(a, p->limit);
+	if (proven < p->size)
+		set_size(a, proven);
+	search_on(a);
+}
+
 /* The packet with these low bits, if its fate is open: sent, and not long ago */
 static const struct htp_sent *find_quoted(const struct htp_recovery *rc, __u32 low)
 {

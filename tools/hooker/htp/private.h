@@ -33,6 +33,8 @@
 #define HTP_ID_WINDOW		16384	/* stream ids ahead of the first one the peer hasn't seen */
 #define HTP_STUBS		64	/* refused streams whose RESET isn't acknowledged */
 
+#define HTP_PATH_TRIES		5	/* challenges to a path */
+
 #define HTP_ACK_DELAY_NS	(5 * HTP_MSEC)	/* longest that we hold an ACK back */
 #define HTP_GRANULARITY_NS	(1 * HTP_MSEC)	/* RFC 9002, kGranularity */
 #define HTP_INITIAL_RTT_NS	(333 * HTP_MSEC)
@@ -157,7 +159,7 @@ struct htp_repair_frame {
  * struct htp_rx_frame - a received frame; which members count depends on its type
  * @type:   enum htp_frame
  * @stream: stream id
- * @offset: STREAM: offset; MAX_*, BLOCKED: the limit; RESET: final size
+ * @offset: STREAM: offset; MAX_*, BLOCKED: the limit; RESET: final size; PATH_*: data
  * @len:    bytes at @data
  * @code:   of RESET, CLOSE
  * @data:   OPEN: its data; STREAM: the bytes
@@ -293,6 +295,7 @@ struct htp_sent {
  * @round_pn:	     the round ends when this packet is acknowledged
  * @round_max:	     most bytes in flight in this round
  * @prev_round_max:  and in the one before
+ * @path_pn:	     packets before it left by another path
  * @recovery_ns:     when the last congestion event began; HTP_NEVER: none
  * @epoch:	     number of that event
  * @epoch_lost:	     packets lost in it that didn't turn out to be spurious
@@ -316,7 +319,7 @@ struct htp_recovery {
 	__u64			latest_rtt, srtt, rttvar, min_rtt, first_rtt_ns;
 	__u64			delivered, delivered_ns, first_sent_ns, app_limited;
 	__u64			round_pn, round_max, prev_round_max;
-	__u64			recovery_ns;
+	__u64			path_pn, recovery_ns;
 	__u32			epoch, epoch_lost;
 	__u32			reorder_packets, reorder_eighths, calm_epochs;
 };
@@ -346,6 +349,7 @@ int	htp_recovery_on_ack(struct htp_assoc *a, const struct htp_ack *ack);
 __u64	htp_recovery_deadline(const struct htp_assoc *a);
 void	htp_recovery_expire(struct htp_assoc *a);
 __u64	htp_recovery_pto(const struct htp_recovery *rc);
+void	htp_recovery_on_path(struct htp_assoc *a, bool keep, __u64 rtt);
 
 /* loss.c */
 void	htp_loss_detect(struct htp_assoc *a);
@@ -450,6 +454,7 @@ void	htp_pmtu_init(struct htp_assoc *a);
 __u32	htp_pmtu_probe(const struct htp_assoc *a);
 __u32	htp_pmtu_cap(const struct htp_assoc *a);
 void	htp_pmtu_set_limit(struct htp_assoc *a, __u32 limit);
+void	htp_pmtu_on_path(struct htp_assoc *a, __u32 proven);
 void	htp_pmtu_on_sent(struct htp_assoc *a, __u64 pn, __u32 size);
 void	htp_pmtu_on_acked(struct htp_assoc *a, const struct htp_sent *sent, __u64 pn);
 void	htp_pmtu_on_lost(struct htp_assoc *a, const struct htp_sent *sent, __u64 pn);
@@ -593,6 +598,72 @@ void	htp_stream_on_lost(struct htp_assoc *a, const struct htp_sent_frame *frame)
 /* stream_rx.c: frames about streams */
 int	htp_stream_on_frame(struct htp_assoc *a, const struct htp_rx_frame *frame);
 
+enum htp_path_state {
+	HTP_PATH_FREE,
+	HTP_PATH_TRIED,
+	HTP_PATH_ANSWERED,
+	HTP_PATH_USED,
+	HTP_PATH_FORMER,
+};
+
+/**
+ * struct htp_path - a way to the peer; who may move between the states: see path.c
+ * @state:	enum htp_path_state
+ * @same_host:	trial: only the port differs from the path in use
+ * @owes:	a PATH_RESPONSE is to go there
+ * @echo:	with these bytes
+ * @owed_len:	and of this size, if that is allowed
+ * @token:	the n-th challenge is this, xor n
+ * @tries:	challenges sent
+ * @sent_len:	their sizes
+ * @sent_ns:	and times
+ * @next_ns:	the next one is due; HTP_NEVER: none is
+ * @wait_ns:	trial: the path in use may have answered by then
+ * @end_ns:	free then; HTP_NEVER: not
+ * @rtt_ns:	between challenge and response
+ * @proven:	size of the largest challenge that was answered
+ * @rx_bytes:	trial: came by it
+ * @tx_bytes:	went there
+ */
+struct htp_path {
+	__u8	state;
+	bool	same_host, owes;
+	__u64	echo, owed_len;
+	__u64	token;
+	__u32	tries;
+	__u32	sent_len[HTP_PATH_TRIES];
+	__u64	sent_ns[HTP_PATH_TRIES];
+	__u64	next_ns, wait_ns, end_ns;
+	__u64	rtt_ns;
+	__u32	proven;
+	__u64	rx_bytes, tx_bytes;
+};
+
+/**
+ * struct htp_paths - all ways to the peer
+ * @path:	 by number
+ * @used:	 the one in use
+ * @credit_ns:	 for trials, as of @credited_ns
+ * @credited_ns: likewise
+ */
+struct htp_paths {
+	struct htp_path	path[HTP_PATHS];
+	__u32		used;
+	__u64		credit_ns, credited_ns;
+};
+
+/* path.c */
+void	htp_path_init(struct htp_assoc *a);
+bool	htp_path_is_believed(const struct htp_assoc *a, __u32 n);
+__u64	htp_path_trial_end(const struct htp_assoc *a);
+void	htp_path_on_rx(struct htp_assoc *a, const struct htp_via *via, __u64 pn, size_t len);
+void	htp_path_on_challenge(struct htp_assoc *a, __u32 n, __u64 data, size_t len);
+void	htp_path_on_response(struct htp_assoc *a, __u32 n, __u64 data);
+bool	htp_path_is_due(const struct htp_assoc *a);
+__u64	htp_path_deadline(const struct htp_assoc *a);
+void	htp_path_expire(struct htp_assoc *a);
+size_t	htp_path_write(struct htp_assoc *a, __u8 *pkt, size_t cap);
+
 /* tx.c */
 bool	htp_tx_is_pending(const struct htp_assoc *a);
 __u64	htp_tx_deadline(const struct htp_assoc *a);
@@ -612,6 +683,8 @@ void	htp_assoc_end(struct htp_assoc *a, enum htp_code code, bool tell_peer);
  * @rc:		     packets sent
  * @repair:	     parity of them
  * @pmtu:	     how large they may be
+ * @paths:	     ways to the peer
+ * @via:	     of the datagram written last
  * @buckets:	     streams by id, @nr_buckets lists (a power of two)
  * @nr_buckets:	     size of that
  * @nr_streams:	     streams there
@@ -663,6 +736,8 @@ struct htp_assoc {
 	struct htp_recovery	rc;
 	struct htp_repair	repair;
 	struct htp_pmtu		pmtu;
+	struct htp_paths	paths;
+	struct htp_via		via;
 
 	struct htp_stream	**buckets;
 	__u32			nr_buckets, nr_streams, nr_peer, nr_stubs;

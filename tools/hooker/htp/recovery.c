@@ -131,7 +131,8 @@ static void ack_packet(struct htp_assoc *a, __u64 pn, struct ack_sum *sum)
 		sum->acked_bytes += sent->size;
 	} else if (!sent->probe) {
 		htp_loss_on_spurious(a, sent, pn);
-		if (sent->epoch == rc->epoch && rc->epoch_lost && !--rc->epoch_lost)
+		if (sent->epoch == rc->epoch && pn >= rc->path_pn && rc->epoch_lost &&
+		    !--rc->epoch_lost)
 			sum->undo = true;
 	}
 	htp_sent_unlink(rc, pn, HTP_SENT_ACKED);
@@ -163,14 +164,15 @@ static void ack_walk(struct htp_assoc *a, const struct htp_ack *ack, struct ack_
 }
 
 /* Bytes per second, 0 if the interval is too short to tell */
-static __u64 delivery_rate(const struct htp_assoc *a, const struct htp_sent *newest)
+static __u64 delivery_rate(const struct htp_assoc *a, __u64 newest_pn)
 {
 	const struct htp_recovery *rc = &a->rc;
+	const struct htp_sent *newest = htp_sent_at(rc, newest_pn);
 	__u64 sending = newest->time_ns - newest->first_sent_ns;
 	__u64 acking = a->now - newest->delivered_ns;
 	__u64 interval = htp_max(sending, acking);
 
-	if (!interval || interval < rc->min_rtt)
+	if (!interval || interval < rc->min_rtt || newest_pn < rc->path_pn)
 		return 0;
 	return (double)(rc->delivered - newest->delivered) * HTP_SEC / interval;
 }
@@ -198,7 +200,7 @@ static void tell_cc(struct htp_assoc *a, const struct ack_sum *sum, __u64 rtt,
 		.max_in_flight = htp_max(rc->round_max, rc->prev_round_max),
 		.delivered = rc->delivered,
 		.prior_delivered = newest->delivered,
-		.rate = delivery_rate(a, newest),
+		.rate = delivery_rate(a, sum->newest_pn),
 		.rtt_ns = rtt,
 		.srtt_ns = rc->srtt,
 		.min_rtt_ns = rc->min_rtt,
@@ -235,7 +237,7 @@ int htp_recovery_on_ack(struct htp_assoc *a, const struct htp_ack *ack)
 	htp_repair_observe(a, sum.nr, 0);
 	rc->pto_count = 0;
 	rc->probes = 0;
-	if (sum.newest_pn == ack->largest) {
+	if (sum.newest_pn == ack->largest && sum.newest_pn >= rc->path_pn) {
 		rtt = a->now - htp_sent_at(rc, sum.newest_pn)->time_ns;
 		rtt_sample(rc, rtt, ack->delay_ns, a->now);
 	}
@@ -308,4 +310,37 @@ void htp_recovery_expire(struct htp_assoc *a)
 		htp_loss_detect(a);
 	if (htp_recovery_deadline(a) <= a->now)
 		probe_timeout(a);
+}
+
+/*
+ * Packets leave by another path. What is still on its way by the old one weighs nothing
+ * here, and its loss is none of this path's. Unless @keep, the controller and the round
+ * trip begin anew, the latter with @rtt (RFC 9000, section 9.4).
+ */
+void htp_recovery_on_path(struct htp_assoc *a, bool keep, __u64 rtt)
+{
+	struct htp_recovery *rc = &a->rc;
+	__u64 pn;
+
+	for (pn = rc->head; pn != HTP_NEVER; pn = htp_sent_at(rc, pn)->next)
+		htp_sent_at(rc, pn)->size = 0;
+	rc->in_flight = 0;
+	rc->path_pn = rc->next_pn;
+	rc->recovery_ns = a->now;
+	rc->epoch++;
+	rc->epoch_lost = 0;
+	rc->pto_count = 0;
+	rc->probes = htp_max(rc->probes, 1);	/* its ACK tells what the old path has lost */
+	rc->last_sent_ns = a->now;
+	if (rc->first_rtt_ns != HTP_NEVER)
+		rc->first_rtt_ns = a->now;	/* silence before is no persistent congestion */
+	if (keep)
+		return;
+	rc->first_rtt_ns = HTP_NEVER;
+	rc->min_rtt = HTP_NEVER;
+	rc->srtt = rtt;
+	rc->rttvar = rtt / 2;
+	rc->round_max = 0;
+	rc->prev_round_max = 0;
+	a->config.cc->init(a->cc, a->pmtu.size, a->now);
 }

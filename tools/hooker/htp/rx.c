@@ -15,6 +15,8 @@
  * @group:     group of the parity that covers it, 0: none
  * @ctl:       control part
  * @payload:   payload part
+ * @len:       of the datagram
+ * @path:      by which it came
  * @eliciting: it asks for an ACK
  * @closes:    it holds CLOSE
  * @repairs:   it holds REPAIR
@@ -23,6 +25,8 @@ struct rx_packet {
 	__u64			pn;
 	__u8			group;
 	struct htp_reader	ctl, payload;
+	size_t			len;
+	__u32			path;
 	bool			eliciting, closes, repairs;
 };
 
@@ -46,6 +50,20 @@ static int packet_read_hdr(const struct htp_assoc *a, const __u8 *pkt, size_t le
 	return 0;
 }
 
+/* Paths are tried by frames of their own, which are repeated without an ACK */
+static bool is_eliciting(__u8 type)
+{
+	switch (type) {
+	case HTP_F_PADDING:
+	case HTP_F_ACK:
+	case HTP_F_CLOSE:
+	case HTP_F_PATH_CHALLENGE:
+	case HTP_F_PATH_RESPONSE:
+		return false;
+	}
+	return true;
+}
+
 /* 0, -EBADMSG, or -EPROTO if all was well up to a frame we don't know */
 static int packet_check_frames(struct rx_packet *p)
 {
@@ -60,10 +78,8 @@ static int packet_check_frames(struct rx_packet *p)
 		if (err)
 			return err;
 		p->repairs |= frame.type == HTP_F_REPAIR;
-		if (frame.type == HTP_F_CLOSE)
-			p->closes = true;
-		else if (frame.type != HTP_F_PADDING && frame.type != HTP_F_ACK)
-			p->eliciting = true;
+		p->closes |= frame.type == HTP_F_CLOSE;
+		p->eliciting |= is_eliciting(frame.type);
 	}
 	return htp_reader_left(&payload) ? -EBADMSG : 0;
 }
@@ -73,7 +89,8 @@ static void on_max_data(struct htp_assoc *a, __u64 limit)
 	a->tx_limit = htp_max(a->tx_limit, limit);
 }
 
-static int frame_apply(struct htp_assoc *a, const struct htp_rx_frame *frame)
+static int frame_apply(struct htp_assoc *a, const struct rx_packet *p,
+		       const struct htp_rx_frame *frame)
 {
 	switch (frame->type) {
 	case HTP_F_PADDING:
@@ -81,6 +98,12 @@ static int frame_apply(struct htp_assoc *a, const struct htp_rx_frame *frame)
 		return 0;
 	case HTP_F_ACK:
 		return htp_recovery_on_ack(a, &frame->ack);
+	case HTP_F_PATH_CHALLENGE:
+		htp_path_on_challenge(a, p->path, frame->offset, p->len);
+		return 0;
+	case HTP_F_PATH_RESPONSE:
+		htp_path_on_response(a, p->path, frame->offset);
+		return 0;
 	case HTP_F_REPAIR:
 		htp_repair_on_frame(a, frame);
 		return 0;
@@ -107,7 +130,7 @@ static int packet_apply(struct htp_assoc *a, struct rx_packet *p)
 	while (!err && !a->closed && htp_reader_left(&p->ctl)) {
 		err = htp_frame_read(&p->ctl, &p->payload, &frame);
 		if (!err)
-			err = frame_apply(a, &frame);
+			err = frame_apply(a, p, &frame);
 	}
 	return err;
 }
@@ -136,6 +159,7 @@ static void rx_repaired(struct htp_assoc *a, __u8 group)
 
 	if (!g)
 		return;
+	p.path = a->paths.used;
 	p.ctl.p = g->data;
 	p.ctl.end = g->data + g->ctl_len;
 	p.payload.p = p.ctl.end;
@@ -154,8 +178,28 @@ static int rx_malformed(struct htp_assoc *a, int err)
 	return err;
 }
 
+/*
+ * It came by a path that is not in use: first only frames about paths count, and what is
+ * wrong with it is not the peer's fault. True if the rest of it may be used, too.
+ */
+static bool rx_elsewhere(struct htp_assoc *a, struct rx_packet p, const struct htp_via *via)
+{
+	struct rx_packet check = p;
+	struct htp_rx_frame frame;
+
+	if (packet_check_frames(&check))
+		return false;
+	htp_path_on_rx(a, via, p.pn, p.len);
+	while (via->path < HTP_PATHS && htp_reader_left(&p.ctl)) {
+		htp_frame_read(&p.ctl, &p.payload, &frame);
+		if (frame.type == HTP_F_PATH_CHALLENGE || frame.type == HTP_F_PATH_RESPONSE)
+			frame_apply(a, &p, &frame);
+	}
+	return htp_path_is_believed(a, via->path);
+}
+
 /**
- * htp_assoc_rx() - a datagram came
+ * htp_assoc_rx() - a datagram came by the path in use
  * @a:      association
  * @pkt:    datagram with this association's id as destination
  * @len:    its length
@@ -167,6 +211,25 @@ static int rx_malformed(struct htp_assoc *a, int err)
  */
 int htp_assoc_rx(struct htp_assoc *a, const void *pkt, size_t len, __u64 now_ns)
 {
+	const struct htp_via via = { .path = a->paths.used };
+
+	return htp_assoc_rx_via(a, pkt, len, &via, now_ns);
+}
+
+/**
+ * htp_assoc_rx_via() - a datagram came
+ * @a:      association
+ * @pkt:    datagram with this association's id as destination
+ * @len:    its length
+ * @via:    how it came
+ * @now_ns: time
+ *
+ * Return: as htp_assoc_rx(); -EPERM: it came by a path by which the peer isn't known to
+ * be, and its content was not used.
+ */
+int htp_assoc_rx_via(struct htp_assoc *a, const void *pkt, size_t len,
+		     const struct htp_via *via, __u64 now_ns)
+{
 	struct rx_packet p;
 	__u16 ctl_len;
 	int err;
@@ -177,8 +240,12 @@ int htp_assoc_rx(struct htp_assoc *a, const void *pkt, size_t len, __u64 now_ns)
 	err = packet_read_hdr(a, pkt, len, &p);
 	if (err)
 		return rx_malformed(a, err);
+	p.len = len;
+	p.path = via->path;
 	if (a->closed)
 		return rx_closed(a, &p);
+	if (via->path != a->paths.used && !rx_elsewhere(a, p, via))
+		return -EPERM;
 	if (htp_acks_has(&a->acks, p.pn)) {
 		a->stats.rx_duplicates++;
 		return 0;

@@ -502,12 +502,15 @@ ssize_t htp_assoc_tx(struct htp_assoc *a, void *pkt, size_t cap, __u64 now_ns)
 	htp_assoc_set_now(a, now_ns);
 	if (cap < HTP_MIN_DATAGRAM)
 		return -EMSGSIZE;
+	a->via.path = a->paths.used;
 	if (a->closed)
 		return write_close(a, pkt, cap);
 	if (cap < a->pmtu.limit)
 		htp_pmtu_set_limit(a, cap);
 	if (a->retry_ns != HTP_NEVER && a->now < a->retry_ns)
 		return 0;
+	if (htp_path_is_due(a))
+		return make_room(a, true) ? htp_path_write(a, pkt, cap) : 0;
 
 	htp_stream_drop_reserved(a);
 	pending = htp_tx_is_pending(a);
@@ -527,4 +530,15 @@ ssize_t htp_assoc_tx(struct htp_assoc *a, void *pkt, size_t cap, __u64 now_ns)
 	if (!make_room(a, only_ack))
 		return 0;
 	return write_packet(a, pkt, htp_pmtu_cap(a), only_ack);
+}
+
+/**
+ * htp_assoc_tx_via() - how the datagram is to go that htp_assoc_tx() wrote last
+ * @a: association
+ *
+ * Return: valid until the next call of htp_assoc_tx().
+ */
+const struct htp_via *htp_assoc_tx_via(const struct htp_assoc *a)
+{
+	return &a->via;
 }

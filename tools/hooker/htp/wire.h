@@ -67,6 +67,8 @@ enum htp_frame {
 	HTP_F_CLOSE		= 0x08,	/* code: the whole association ends now */
 	HTP_F_BLOCKED		= 0x09,	/* stream (0: the association), limit met */
 	HTP_F_REPAIR		= 0x0a,	/* parity of a group of datagrams, see repair.c */
+	HTP_F_PATH_CHALLENGE	= 0x0c,	/* 8 bytes: RFC 9000, 19.17 */
+	HTP_F_PATH_RESPONSE	= 0x0d,	/* the same 8 bytes, by the path they came by */
 	HTP_F_STREAM		= 0x10,	/* stream, offset, length; bytes in the payload */
 	HTP_F_STREAM_FIN	= 0x11,	/* the same, and the stream ends at offset + length */
 };

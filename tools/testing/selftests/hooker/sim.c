@@ -18,6 +18,7 @@ struct sim_packet {
 	__u64		at_ns, nr;
 	enum sim_side	to;
 	__u32		too_big;	/* no datagram: one of @to's was larger than this */
+	__u32		from_addr;
 	size_t		len;
 	__u8		data[];
 };
@@ -35,6 +36,14 @@ __u64 sim_random(struct sim *sim)
 static bool chance(struct sim *sim, double p)
 {
 	return p > 0 && (sim_random(sim) >> 11) * 0x1p-53 < p;
+}
+
+static __u64 mem_random(void *priv)
+{
+	struct sim_mem *mem = priv;
+	struct sim random = { .random = ~0ULL / 3 ^ mem->nr_random++ << 20 };
+
+	return sim_random(&random);
 }
 
 static bool mem_fails(struct sim_mem *mem)
@@ -161,6 +170,7 @@ static void deliver(struct sim *sim, enum sim_side from, const __u8 *pkt, size_t
 	packet->at_ns = at_ns;
 	packet->to = !from;
 	packet->too_big = 0;
+	packet->from_addr = sim->addr[from];
 	packet->len = len;
 	memcpy(packet->data, pkt, len);
 	if (chance(sim, link->corrupt)) {
@@ -255,10 +265,18 @@ static bool is_too_big(struct sim *sim, enum sim_side from, const __u8 *pkt, siz
 
 static void transmit(struct sim *sim, enum sim_side from, const __u8 *pkt, size_t len)
 {
+	__u32 dest = sim->known[from][htp_assoc_tx_via(sim->assoc[from])->path];
 	struct sim_link *link = &sim->link[from];
 	__u64 at;
 
 	trace(sim, from, pkt, len);
+	if (sim->tap)
+		sim->tap(sim, from, dest, pkt, len);
+	if (!(sim->reach[!from] >> dest & 1)) {
+		link->nr_sent++;
+		link->nr_lost++;
+		return;
+	}
 	if (is_too_big(sim, from, pkt, len))
 		return;
 	at = sim_link_pass(sim, link->via ? link->via : link, len + sim->overhead, sim->now);
@@ -428,6 +446,34 @@ static void retry_writes(struct sim *sim)
 	for (flow = sim->flows; flow; flow = flow->next)
 		if (flow->sent < flow->to_send)
 			flow_write(sim, flow);
+}
+
+/* What the daemon does: addresses on one side, numbers on the other */
+static __u32 path_of(struct sim *sim, enum sim_side side, __u32 addr)
+{
+	__u32 set = htp_assoc_paths(sim->assoc[side]), n;
+
+	for (n = 0; n < HTP_PATHS; n++)
+		if (set >> n & 1 && sim->known[side][n] == addr)
+			return n;
+	for (n = 0; n < HTP_PATHS && set >> n & 1; n++)
+		;
+	if (n < HTP_PATHS)
+		sim->known[side][n] = addr;
+	return n;
+}
+
+static void receive(struct sim *sim, const struct sim_packet *packet)
+{
+	struct htp_assoc *a = sim->assoc[packet->to];
+	__u32 used = sim->known[packet->to][htp_assoc_path(a)];
+	struct htp_via via = {
+		.path = path_of(sim, packet->to, packet->from_addr),
+		.same_host = packet->from_addr / SIM_PORTS == used / SIM_PORTS,
+	};
+
+	if (htp_assoc_rx_via(a, packet->data, packet->len, &via, sim->now) == -EPERM)
+		sim->strangers[packet->to]++;
 }
 
 static __u64 deadline_of(const struct sim *sim, enum sim_side side)
@@ -616,7 +662,7 @@ static void arrive(struct sim *sim, const struct sim_packet *packet)
 	struct htp_hdr hdr;
 
 	if (!packet->too_big) {
-		htp_assoc_rx(a, packet->data, packet->len, sim->now);
+		receive(sim, packet);
 		return;
 	}
 	if (htp_quote_read(packet->data, packet->len, &hdr, &hello))
@@ -729,6 +775,7 @@ static void config_default(struct sim *sim, enum sim_side side)
 		.max_streams = 4096,
 		.alloc = mem_alloc,
 		.free = mem_free,
+		.random = mem_random,
 		.priv = &sim->mem[side],
 	};
 
@@ -742,6 +789,8 @@ void sim_init(struct sim *sim, __u64 seed)
 	sim->random = seed;
 	sim->now = SIM_SEC;
 	sim->overhead = 28;
+	sim->reach[SIM_A] = 1;
+	sim->reach[SIM_B] = 1;
 	config_default(sim, SIM_A);
 	config_default(sim, SIM_B);
 	sim->link[SIM_A].delay_ns = 10 * SIM_MSEC;
@@ -759,6 +808,28 @@ int sim_start(struct sim *sim)
 			return -ENOMEM;
 	}
 	return 0;
+}
+
+void sim_move(struct sim *sim, enum sim_side side, __u32 addr)
+{
+	sim->addr[side] = addr;
+	sim->reach[side] = 1ULL << addr;
+}
+
+/* A datagram that somebody else sends: it arrives with the next step */
+void sim_inject(struct sim *sim, enum sim_side to, __u32 from, const __u8 *pkt, size_t len)
+{
+	struct sim_packet *packet = malloc(sizeof(*packet) + len);
+
+	if (!packet)
+		abort();
+	packet->at_ns = sim->now;
+	packet->to = to;
+	packet->too_big = 0;
+	packet->from_addr = from;
+	packet->len = len;
+	memcpy(packet->data, pkt, len);
+	heap_push(sim, packet);
 }
 
 long sim_exit(struct sim *sim)

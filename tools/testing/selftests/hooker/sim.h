@@ -26,6 +26,9 @@ enum sim_side {
 	SIM_B,
 };
 
+#define SIM_PORTS	8	/* addresses n and m are of one host if n / SIM_PORTS == m / SIM_PORTS */
+#define SIM_ADDRS	64
+
 /**
  * struct sim_link - one direction
  * @rate:	   bytes per second, 0: unlimited
@@ -107,6 +110,7 @@ struct sim_flow {
  * @bytes:    in them, and @peak at most
  * @peak:     likewise
  * @nr:	      allocations so far
+ * @nr_random: numbers that this side has asked for
  * @fail_at:  this one fails (from 1); 0: none
  * @fail_from: this one and all after it; 0: none
  * @fail_every: one in n, but which one is random; 0: none
@@ -114,7 +118,7 @@ struct sim_flow {
 struct sim_mem {
 	long	live;
 	size_t	bytes, peak;
-	__u64	nr, fail_at, fail_from, fail_every;
+	__u64	nr, nr_random, fail_at, fail_from, fail_every;
 };
 
 /**
@@ -133,6 +137,12 @@ struct sim_mem {
  * @nr_live:  of these, with a stream
  * @nr_timers: how often the side's deadline was due
  * @retry_ns: an application found no memory and tries again then, 0: none did
+ * @addr:     of each side, as the other one sees it; both begin at 0
+ * @reach:    of each side: bit n is set if what is sent to address n of it arrives there
+ * @known:    of each side: what address of the other one a path's number stands for
+ * @strangers: datagrams of each side that came by no path in use
+ * @tap:      told of each datagram before the link has it: who sends it, to what address
+ * @tap_priv: for it
  * @errors:   wrong bytes, timers that don't advance, unexpected return values
  * @trace:    hash of all datagrams and their times
  * @overhead: bytes that the link adds to each datagram
@@ -148,6 +158,11 @@ struct sim {
 	unsigned int		nr_live, errors;
 	__u64			nr_timers[2];
 	__u64			retry_ns;
+	__u32			addr[2], known[2][HTP_PATHS];
+	__u64			reach[2], strangers[2];
+	void			(*tap)(struct sim *sim, enum sim_side from, __u32 to,
+				       const __u8 *pkt, size_t len);
+	void			*tap_priv;
 	__u64			trace;
 	unsigned int		overhead;
 
@@ -169,6 +184,8 @@ __u64	sim_link_pass(struct sim *sim, struct sim_link *link, __u64 bytes, __u64 n
 int	sim_run_idle(struct sim *sim, __u64 for_ns);	/* no timer, no datagram: 0; else -ETIME */
 void	sim_read(struct sim *sim, struct sim_flow *flow);
 struct sim_flow *sim_peer(struct sim *sim, const struct sim_flow *flow);
+void	sim_move(struct sim *sim, enum sim_side side, __u32 addr);	/* the old one is gone */
+void	sim_inject(struct sim *sim, enum sim_side to, __u32 from, const __u8 *pkt, size_t len);
 long	sim_exit(struct sim *sim);			/* allocations that leaked */
 __u64	sim_random(struct sim *sim);
 void	sim_count(__u64 seed);				/* one scenario more */
