@@ -283,12 +283,33 @@ struct hk_to_key {
 _Static_assert(sizeof(struct hk_to_key) == 24, "hk_to_key is ABI");
 
 /**
+ * struct hk_budget - a token bucket
+ * @last_ns: when it was looked at last
+ * @credit:  nanoseconds saved up; each use costs 1 s / rate
+ */
+struct hk_budget {
+	__u64	last_ns;
+	__u64	credit;
+};
+
+#define HK_ASSOC_ADDRS	4	/* HTP_PATHS */
+
+/* Datagrams of an association from addresses it doesn't know: in a second, and at once */
+#define HK_STRANGER_RATE	20
+#define HK_STRANGER_BURST	8
+
+/**
  * struct hk_assoc_entry - value of hk_assocs, keyed by our association id (host order)
- * @raddr: the peer's address, IPv6 or IPv4-mapped, network order
+ * @raddr:     the peer's address, first, and others where it may be; the first one again
+ *	       in entries not used. IPv6 or IPv4-mapped, network order
+ * @strangers: for what comes from elsewhere. Several CPUs use it without a lock: what
+ *	       that lets through in excess is one datagram for each CPU
  */
 struct hk_assoc_entry {
-	__be32	raddr[4];
+	__be32			raddr[HK_ASSOC_ADDRS][4];
+	struct hk_budget	strangers;
 };
+_Static_assert(sizeof(struct hk_assoc_entry) == 80, "hk_assoc_entry is ABI");
 
 /**
  * struct hk_local_key - key of hk_locals: an address of this host
@@ -302,16 +323,6 @@ _Static_assert(sizeof(struct hk_local_key) == 16, "hk_local_key is ABI");
 /* Echo probes that each CPU answers: so many a second, and so many at once */
 #define HK_PROBE_RATE	1000
 #define HK_PROBE_BURST	100
-
-/**
- * struct hk_budget - a token bucket of one CPU
- * @last_ns: when it was looked at last
- * @credit:  nanoseconds saved up; an answer costs 1 s / HK_PROBE_RATE
- */
-struct hk_budget {
-	__u64	last_ns;
-	__u64	credit;
-};
 
 /* Counters of the connection programs: index into hk_stats, names in dataplane/stats.c */
 enum hk_stat {
@@ -340,6 +351,7 @@ enum hk_stat {
 enum hk_xdp_stat {
 	HK_XDP_PASS_OTHER,		/* not to our port, or not to this host */
 	HK_XDP_PASS_DATA,
+	HK_XDP_PASS_STRANGER,		/* association known, but from a new address */
 	HK_XDP_PASS_HELLO,
 	HK_XDP_PASS_PROBE_REPLY,
 	HK_XDP_TX_PROBE,		/* echo probe answered here */
@@ -350,7 +362,7 @@ enum hk_xdp_stat {
 	HK_XDP_DROP_FRAGMENT,		/* we never send fragments */
 	HK_XDP_DROP_VERSION,		/* HTP version or type unknown */
 	HK_XDP_DROP_ASSOC,		/* unknown association */
-	HK_XDP_DROP_SOURCE,		/* association known, but of another host */
+	HK_XDP_DROP_SOURCE,		/* the same, beyond the rate */
 	HK_XDP_DROP_TOKEN,		/* HELLO does not name our instance */
 	HK_XDP_DROP_PROBE,		/* echo probe beyond the rate, or to a group address */
 	HK_XDP_DROP_BEHIND,		/* UDP to a socket that is behind a mechanism */

@@ -24,6 +24,8 @@
 #include "mechanism.h"
 #include "packet.h"
 
+#define NSEC_PER_SEC	1000000000ULL
+
 /* htp/wire.h: header and types of HTP */
 #define HTP_HDR_LEN	16
 #define HTP_VERSION	1
@@ -234,22 +236,53 @@ static __always_inline bool is_for_this_host(const struct dgram *d)
 	return bpf_map_lookup_elem(&hk_locals, &key);
 }
 
-static __always_inline bool same_source(const struct dgram *d, const struct hk_assoc_entry *assoc)
+static __always_inline bool get_source(const struct dgram *d, struct hk_local_key *src)
 {
 	struct ipv6hdr *ip6 = d->ip;
 	struct iphdr *ip4 = d->ip;
-	__be32 *src;
 
 	if (d->v4) {
 		if ((void *)(ip4 + 1) > d->end)
 			return false;
-		return assoc->raddr[3] == ip4->saddr && assoc->raddr[2] == bpf_htonl(0xffff);
+		src->addr[0] = 0;
+		src->addr[1] = 0;
+		src->addr[2] = bpf_htonl(0xffff);
+		src->addr[3] = ip4->saddr;
+		return true;
 	}
 	if ((void *)(ip6 + 1) > d->end)
 		return false;
-	src = ip6->saddr.in6_u.u6_addr32;
-	return assoc->raddr[0] == src[0] && assoc->raddr[1] == src[1] &&
-	       assoc->raddr[2] == src[2] && assoc->raddr[3] == src[3];
+	__builtin_memcpy(src->addr, &ip6->saddr, sizeof(src->addr));
+	return true;
+}
+
+static __always_inline bool is_known_source(const struct dgram *d,
+					    const struct hk_assoc_entry *assoc)
+{
+	struct hk_local_key src;
+	int i;
+
+	if (!get_source(d, &src))
+		return false;
+	for (i = 0; i < HK_ASSOC_ADDRS; i++)
+		if (assoc->raddr[i][3] == src.addr[3] && assoc->raddr[i][2] == src.addr[2] &&
+		    assoc->raddr[i][1] == src.addr[1] && assoc->raddr[i][0] == src.addr[0])
+			return true;
+	return false;
+}
+
+static __always_inline bool spend(struct hk_budget *budget, __u64 cost, __u64 burst)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	budget->credit += now - budget->last_ns;
+	budget->last_ns = now;
+	if (budget->credit > cost * burst)
+		budget->credit = cost * burst;
+	if (budget->credit < cost)
+		return false;
+	budget->credit -= cost;
+	return true;
 }
 
 static __always_inline int check_assoc(const struct dgram *d, __u64 id)
@@ -258,9 +291,12 @@ static __always_inline int check_assoc(const struct dgram *d, __u64 id)
 
 	if (!assoc)
 		return drop(HK_XDP_DROP_ASSOC);
-	if (!same_source(d, assoc))
-		return drop(HK_XDP_DROP_SOURCE);
-	return verdict(XDP_PASS, HK_XDP_PASS_DATA);
+	if (is_known_source(d, assoc))
+		return verdict(XDP_PASS, HK_XDP_PASS_DATA);
+	/* its peer may have moved: the daemon finds out, but slowly */
+	if (spend(&assoc->strangers, NSEC_PER_SEC / HK_STRANGER_RATE, HK_STRANGER_BURST))
+		return verdict(XDP_PASS, HK_XDP_PASS_STRANGER);
+	return drop(HK_XDP_DROP_SOURCE);
 }
 
 /*
@@ -318,22 +354,11 @@ static __always_inline bool swap_ip(struct dgram *d)
 
 static __always_inline bool may_answer(void)
 {
-	const __u64 cost = 1000000000ULL / HK_PROBE_RATE;
-	__u64 now = bpf_ktime_get_ns();
 	struct hk_budget *budget;
 	__u32 zero = 0;
 
 	budget = bpf_map_lookup_elem(&hk_probe_budget, &zero);
-	if (!budget)
-		return false;
-	budget->credit += now - budget->last_ns;
-	budget->last_ns = now;
-	if (budget->credit > cost * HK_PROBE_BURST)
-		budget->credit = cost * HK_PROBE_BURST;
-	if (budget->credit < cost)
-		return false;
-	budget->credit -= cost;
-	return true;
+	return budget && spend(budget, NSEC_PER_SEC / HK_PROBE_RATE, HK_PROBE_BURST);
 }
 
 /*

@@ -149,3 +149,51 @@ int hk_carrier_path_mtu(const struct hk_path *path)
 	close(fd);
 	return ret;
 }
+
+/* What connect() has chosen */
+static int get_local(int fd, __be32 local[4])
+{
+	union {
+		struct sockaddr_in	in;
+		struct sockaddr_in6	in6;
+	} name;
+	socklen_t len = sizeof(name);
+
+	if (getsockname(fd, (struct sockaddr *)&name, &len))
+		return -errno;
+	if (name.in.sin_family == AF_INET6) {
+		memcpy(local, &name.in6.sin6_addr, 16);
+		return 0;
+	}
+	local[0] = 0;
+	local[1] = 0;
+	local[2] = htonl(0xffff);
+	local[3] = name.in.sin_addr.s_addr;
+	return 0;
+}
+
+/**
+ * hk_carrier_source - which of its addresses this host would use
+ * @path:  where to; its local address doesn't matter
+ * @local: filled
+ *
+ * Sends nothing.
+ *
+ * Return: 0, or a negative errno: -ENETUNREACH without a route.
+ */
+int hk_carrier_source(const struct hk_path *path, __be32 local[4])
+{
+	struct hk_path any = *path;
+	bool v4 = is_mapped(path->remote);
+	int fd, err;
+
+	memset(any.local, 0, sizeof(any.local));
+	fd = socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_UDP);
+	if (fd < 0)
+		return -errno;
+	err = v4 ? connect4(fd, &any) : connect6(fd, &any);
+	if (!err)
+		err = get_local(fd, local);
+	close(fd);
+	return err;
+}

@@ -138,5 +138,6 @@ void	hk_carrier_close(struct hk_carrier *c);
 const struct hk_carrier_ops *hk_carrier_by_name(const char *name);
 const struct hk_carrier_ops *hk_carrier_at(unsigned int i);	/* NULL past the last */
 int	hk_carrier_path_mtu(const struct hk_path *path);	/* bytes of IP packet, or -errno */
+int	hk_carrier_source(const struct hk_path *path, __be32 local[4]);
 
 #endif /* HK_CARRIER_H */

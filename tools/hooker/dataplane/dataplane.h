@@ -112,7 +112,8 @@ int	hk_dataplane_del_verdict(struct hk_dataplane *dp, const struct hk_flow_key *
 int	hk_dataplane_find_offer(struct hk_dataplane *dp, __u32 token, struct hk_offer *offer);
 int	hk_dataplane_del_offer(struct hk_dataplane *dp, __u32 token);
 int	hk_dataplane_add_redir(struct hk_dataplane *dp, const struct hk_flow_key *key, int fd);
-int	hk_dataplane_add_assoc(struct hk_dataplane *dp, __u64 id, const __be32 raddr[4]);
+int	hk_dataplane_set_assoc(struct hk_dataplane *dp, __u64 id, const __be32 raddr[][4],
+			       unsigned int nr);
 int	hk_dataplane_del_assoc(struct hk_dataplane *dp, __u64 id);
 
 int	hk_dataplane_set_locals(struct hk_dataplane *dp, const struct hk_local_key *keys,

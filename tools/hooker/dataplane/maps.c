@@ -143,20 +143,27 @@ int hk_dataplane_add_redir(struct hk_dataplane *dp, const struct hk_flow_key *ke
 }
 
 /**
- * hk_dataplane_add_assoc - let the XDP program pass an association's datagrams
+ * hk_dataplane_set_assoc - let the XDP program pass an association's datagrams
  * @dp:	   data plane
  * @id:	   association id of this side
- * @raddr: the peer's address, IPv6 or IPv4-mapped, network order
+ * @raddr: the peer's address, and others from which it may come; IPv6 or IPv4-mapped,
+ *	   network order
+ * @nr:	   how many, 1 to HK_ASSOC_ADDRS
+ *
+ * Those that were set before count no more.
  *
  * Return: 0 (also without XDP), -E2BIG, -ENOMEM.
  */
-int hk_dataplane_add_assoc(struct hk_dataplane *dp, __u64 id, const __be32 raddr[4])
+int hk_dataplane_set_assoc(struct hk_dataplane *dp, __u64 id, const __be32 raddr[][4],
+			   unsigned int nr)
 {
-	struct hk_assoc_entry entry;
+	struct hk_assoc_entry entry = {};
+	unsigned int i;
 
 	if (dp->fds.assocs < 0)
 		return 0;
-	memcpy(entry.raddr, raddr, sizeof(entry.raddr));
+	for (i = 0; i < HK_ASSOC_ADDRS; i++)
+		memcpy(entry.raddr[i], raddr[i < nr ? i : 0], sizeof(entry.raddr[i]));
 	return update(dp->fds.assocs, &id, &entry);
 }
 
@@ -290,6 +297,7 @@ static const char * const stat_names[HK_NR_STATS] = {
 static const char * const xdp_stat_names[HK_NR_XDP_STATS] = {
 	[HK_XDP_PASS_OTHER]		= "xdp_pass_other",
 	[HK_XDP_PASS_DATA]		= "xdp_pass_data",
+	[HK_XDP_PASS_STRANGER]		= "xdp_pass_new_source",
 	[HK_XDP_PASS_HELLO]		= "xdp_pass_hello",
 	[HK_XDP_PASS_PROBE_REPLY]	= "xdp_pass_probe_reply",
 	[HK_XDP_TX_PROBE]		= "xdp_tx_probe",

@@ -11,9 +11,10 @@
  *	ANSWERED -> USED	and for a PTO none came by the path in use
  *	TRIED, ANSWERED -> FREE	the peer answers by the path in use: it hasn't
  *				moved. Or none of the challenges was answered
- *	USED ----> FORMER	another one is used now
- *	FORMER --> USED		it was wrong to leave: the peer still answers here
- *	FORMER --> FREE		it doesn't
+ *	USED ----> FORMER	another one is used now; a few challenges go here
+ *	FORMER --> USED		it was wrong to leave, or the peer has come back: it answers
+ *				here. The one used meanwhile is FREE
+ *	FORMER --> FREE		it doesn't answer
  *
  * HTP has no keys. A response proves that somebody at the new address reads what
  * is sent there and has seen the association id, not that it is the peer. So the
@@ -129,6 +130,12 @@ static void try(struct htp_assoc *a, struct htp_path *p, bool same_host)
 	a->stats.path_trials++;
 }
 
+static void ask_former(struct htp_assoc *a, struct htp_path *p)
+{
+	p->end_ns = a->now + (htp_recovery_pto(&a->rc) << FORMER_TRIES);
+	challenge(a, p);
+}
+
 /*
  * A datagram with packet number @pn came by a path that may be unknown. One that is
  * older than others was delayed or repeated, and tells nothing of where the peer is.
@@ -141,9 +148,11 @@ void htp_path_on_rx(struct htp_assoc *a, const struct htp_via *via, __u64 pn, si
 	if (via->path >= HTP_PATHS || !a->config.random)
 		return;
 	p = &a->paths.path[via->path];
-	if (is_newest && (p->state == HTP_PATH_FREE || p->state == HTP_PATH_FORMER) &&
-	    pay_for_trial(a))
+	if (is_newest && p->state == HTP_PATH_FREE && pay_for_trial(a))
 		try(a, p, via->same_host);
+	if (is_newest && p->state == HTP_PATH_FORMER && p->tries == FORMER_TRIES &&
+	    pay_for_trial(a))
+		ask_former(a, p);
 	p->rx_bytes += is_trial(p) ? len : 0;
 }
 
@@ -163,9 +172,12 @@ static void use(struct htp_assoc *a, __u32 n)
 		other->same_host = false;	/* it was as compared with the old one */
 		other->wait_ns = a->now + pto;
 	}
-	old->state = HTP_PATH_FORMER;
-	old->end_ns = a->now + (pto << FORMER_TRIES);
-	challenge(a, old);
+	if (p->state == HTP_PATH_FORMER) {
+		path_free(old);
+	} else {
+		old->state = HTP_PATH_FORMER;
+		ask_former(a, old);
+	}
 	p->state = HTP_PATH_USED;
 	p->end_ns = HTP_NEVER;
 	p->next_ns = HTP_NEVER;

@@ -117,6 +117,9 @@ static void answer_peer(struct hk_report *rep, const struct hk_peer *peer)
 	hk_report_u64(rep, "lost_packets", stats.lost_packets);
 	hk_report_u64(rep, "spurious_losses", stats.spurious_losses);
 	hk_report_u64(rep, "ptos", stats.ptos);
+	hk_report_u64(rep, "path_trials", stats.path_trials);
+	hk_report_u64(rep, "path_refusals", stats.path_refusals);
+	hk_report_u64(rep, "path_changes", stats.path_changes);
 	hk_report_u64(rep, "memory_bytes", stats.memory_bytes);
 	hk_report_end(rep);
 }
@@ -149,6 +152,7 @@ static const char * const relay_stats[HK_NR_REL_STATS] = {
 	[HK_REL_RX_UNKNOWN]		= "rx_unknown_association",
 	[HK_REL_RX_SOURCE]		= "rx_wrong_source",
 	[HK_REL_RX_MALFORMED]		= "rx_malformed",
+	[HK_REL_PEERS_MOVED]		= "peers_moved",
 	[HK_REL_PEERS_LOST]		= "peers_lost",
 	[HK_REL_TABLE_FULL]		= "table_full",
 	[HK_REL_MEMORY_FULL]		= "memory_full",

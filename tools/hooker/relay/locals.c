@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * This host's addresses, for the XDP program: read at start, and again whenever
- * rtnetlink tells of a change. Changes of devices are heard here, too.
+ * This host's addresses, for the XDP program and for the peers that we reach from
+ * them: read at start, and again whenever rtnetlink tells of a change. Changes of devices
+ * are heard here, too.
  */
 #include <errno.h>
 #include <ifaddrs.h>
 #include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -28,17 +30,35 @@ static bool to_key(const struct sockaddr *sa, struct hk_local_key *key)
 	return true;
 }
 
+/* Those on devices that work come first */
+static unsigned int read_locals(const struct ifaddrs *list, struct hk_local_key *keys,
+				unsigned int *nr_alive)
+{
+	const unsigned int works = IFF_UP | IFF_RUNNING;
+	const struct ifaddrs *ifa;
+	unsigned int nr = 0;
+
+	for (ifa = list; ifa && nr < MAX_LOCALS; ifa = ifa->ifa_next)
+		if ((ifa->ifa_flags & works) == works)
+			nr += to_key(ifa->ifa_addr, &keys[nr]);
+	*nr_alive = nr;
+	for (ifa = list; ifa && nr < MAX_LOCALS; ifa = ifa->ifa_next)
+		if ((ifa->ifa_flags & works) != works)
+			nr += to_key(ifa->ifa_addr, &keys[nr]);
+	return nr;
+}
+
 static int sync_locals(struct hk_relay *r)
 {
 	static struct hk_local_key keys[MAX_LOCALS];
-	struct ifaddrs *list, *ifa;
-	unsigned int nr = 0;
+	unsigned int nr, nr_alive;
+	struct ifaddrs *list;
 
 	if (getifaddrs(&list))
 		return -errno;
-	for (ifa = list; ifa && nr < MAX_LOCALS; ifa = ifa->ifa_next)
-		nr += to_key(ifa->ifa_addr, &keys[nr]);
+	nr = read_locals(list, keys, &nr_alive);
 	freeifaddrs(list);
+	hk_ways_on_locals(r, keys, nr_alive);
 	return hk_dataplane_set_locals(r->dp, keys, nr);
 }
 

@@ -3,7 +3,8 @@
  * Peers: associations with other daemons, and the datagrams in and out.
  *
  * A datagram counts only if the association id in it is one of ours (64 random
- * bits) and it comes from that peer's address; all else is counted and dropped.
+ * bits) and it comes from that peer's address; all else is counted and dropped. Where
+ * the peer is, is decided by the association (htp/path.c).
  */
 #include <endian.h>
 #include <errno.h>
@@ -20,6 +21,7 @@
 #define DEAD_NS		(20 * NSEC_PER_SEC)
 #define UNPROVEN_NS	(10 * NSEC_PER_SEC)
 #define BLOCKED_RETRY_NS	(100 * NSEC_PER_MSEC)
+#define HOMELESS_RETRY_NS	(200 * NSEC_PER_MSEC)
 
 /* ids are random already */
 static struct hk_peer_list *bucket(struct hk_relay *r, __u64 id)
@@ -69,6 +71,8 @@ static void peer_timer(struct hk_timer *timer, __u64 now_ns)
 	hk_peer_touch(peer);
 	hk_pathmtu_refresh(peer);
 	htp_assoc_expire(peer->assoc, now_ns);
+	hk_ways_sync(peer);
+	hk_ways_settle(peer);
 	unproven_timeout(peer, now_ns);
 }
 
@@ -102,7 +106,7 @@ struct hk_peer *hk_peer_create(struct hk_relay *r, const struct hk_path *path,
 	if (!peer)
 		return NULL;
 	if (random_id(r, &peer->local_id) ||
-	    hk_dataplane_add_assoc(r->dp, peer->local_id, path->remote)) {
+	    hk_dataplane_set_assoc(r->dp, peer->local_id, &path->remote, 1)) {
 		free(peer);
 		return NULL;
 	}
@@ -189,6 +193,17 @@ static void peer_free(void *priv, void *ptr)
 	free(piece);
 }
 
+static __u64 peer_random(void *priv)
+{
+	__u64 value;
+
+	(void)priv;
+	/* can't fail for so few bytes, once HELLO has got some */
+	while (getrandom(&value, sizeof(value), 0) != sizeof(value))
+		;
+	return value;
+}
+
 static struct htp_assoc *create_assoc(struct hk_peer *peer, const struct htp_hello *hello,
 				      __u32 max_datagram)
 {
@@ -210,6 +225,7 @@ static struct htp_assoc *create_assoc(struct hk_peer *peer, const struct htp_hel
 		.dead_ns = DEAD_NS,
 		.alloc = peer_alloc,
 		.free = peer_free,
+		.random = peer_random,
 		.priv = peer->relay,
 	};
 
@@ -274,6 +290,7 @@ int hk_peer_up(struct hk_peer *peer, const struct htp_hello *hello, __u32 max_da
 	peer->remote_id = hello->src_id;
 	peer->hello_len = max_datagram;
 	peer->state = HK_PEER_UP;
+	hk_ways_begin(peer);
 	hk_peer_touch(peer);
 	return 0;
 }
@@ -363,6 +380,7 @@ static void prove(struct hk_peer *peer, struct hk_port *port, const struct hk_pa
 	peer->proven = true;
 	peer->port = port;
 	peer->path.rport = path->rport;
+	hk_ways_begin(peer);
 	r->nr_unproven--;
 	LIST_FOREACH(old, &r->peers, all)
 		if (old != peer && old->port == port && old->path.rport == peer->path.rport &&
@@ -371,22 +389,35 @@ static void prove(struct hk_peer *peer, struct hk_port *port, const struct hk_pa
 			hk_peer_fail(old, HTP_CODE_TIMEOUT);
 }
 
+/* Returns what htp_assoc_rx_via() does; until the peer is proven, its address is that of HELLO */
+static int feed(struct hk_peer *peer, struct hk_port *port, const struct hk_datagram *dgram)
+{
+	struct htp_via via = { .path = 0 };
+
+	if (peer->initiator || peer->proven) {
+		via.path = hk_way_number(peer, port, &dgram->path);
+		via.same_host = hk_way_is_same_host(peer, port, &dgram->path);
+	} else if (!same_hosts(&peer->path, &dgram->path)) {
+		return -EPERM;
+	}
+	return htp_assoc_rx_via(peer->assoc, dgram->data, dgram->len, &via, peer->relay->now_ns);
+}
+
 static void data_rx(struct hk_relay *r, struct hk_port *port, const struct hk_datagram *dgram,
 		    const struct htp_hdr *hdr)
 {
 	struct hk_peer *peer = hk_peer_by_id(r, hdr->dst_id);
+	int err;
 
 	if (!peer || peer->state != HK_PEER_UP) {
 		r->stats[HK_REL_RX_UNKNOWN]++;
 		return;
 	}
-	if (!same_hosts(&peer->path, &dgram->path)) {
-		r->stats[HK_REL_RX_SOURCE]++;
-		return;
-	}
 	hk_peer_touch(peer);	/* also on errors: they may end the association */
-	if (htp_assoc_rx(peer->assoc, dgram->data, dgram->len, r->now_ns)) {
-		r->stats[HK_REL_RX_MALFORMED]++;
+	err = feed(peer, port, dgram);
+	hk_ways_sync(peer);
+	if (err) {
+		r->stats[err == -EPERM ? HK_REL_RX_SOURCE : HK_REL_RX_MALFORMED]++;
 		return;
 	}
 	if (!peer->initiator && !peer->proven)
@@ -524,11 +555,27 @@ void hk_peers_events(struct hk_relay *r)
 			stream_events(peer);
 }
 
+/* It was written where the carrier in use has its next one, but may be for another carrier */
+static void send_by(struct hk_relay *r, const struct hk_way *way,
+		    const struct hk_datagram *written, ssize_t len)
+{
+	struct hk_datagram *dgram = hk_port_slot(r, way->port);
+
+	if (!dgram)
+		return;
+	if (dgram != written)
+		memcpy(dgram->data, written->data, len);
+	dgram->path = way->path;
+	dgram->len = len;
+	way->port->nr++;
+}
+
 /* Returns false if the carrier is blocked */
 static bool send_all(struct hk_peer *peer)
 {
 	struct hk_relay *r = peer->relay;
 	struct hk_datagram *dgram;
+	const struct hk_way *way;
 	ssize_t len;
 
 	for (;;) {
@@ -538,9 +585,8 @@ static bool send_all(struct hk_peer *peer)
 		len = htp_assoc_tx(peer->assoc, dgram->data, HK_DATAGRAM_BUF, r->now_ns);
 		if (len <= 0)
 			return true;
-		dgram->path = peer->path;
-		dgram->len = len;
-		peer->port->nr++;
+		way = &peer->ways[htp_assoc_tx_via(peer->assoc)->path];
+		send_by(r, way, dgram, len);
 	}
 }
 
@@ -560,6 +606,8 @@ static void flush(struct hk_peer *peer)
 		return;
 	}
 	deadline = htp_assoc_deadline(peer->assoc);
+	if (peer->homeless && deadline > r->now_ns + HOMELESS_RETRY_NS)
+		deadline = r->now_ns + HOMELESS_RETRY_NS;
 	if (!peer->initiator && !peer->proven && deadline > peer->created_ns + UNPROVEN_NS)
 		deadline = peer->created_ns + UNPROVEN_NS;
 	/* sending is overdue, but the socket isn't ready: unblock() will touch us */

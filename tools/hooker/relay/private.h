@@ -169,12 +169,25 @@ enum hk_peer_state {
 };
 
 /**
+ * struct hk_way - what a path's number means, see htp/path.c
+ * @port: carrier; borrowed, NULL: never used
+ * @path: addresses
+ */
+struct hk_way {
+	struct hk_port	*port;
+	struct hk_path	path;
+};
+
+/**
  * struct hk_peer - an association with another daemon
  * @relay:	 owner
  * @state:	 enum hk_peer_state
  * @initiator:	 we sent HELLO
  * @proven:	 passive: the peer has sent DATA, so its address is real
- * @path:	 where datagrams go
+ * @path:	 where datagrams go; UP: that of the way in use, as @port
+ * @ways:	 UP: by number
+ * @told:	 addresses that the XDP program takes for the peer's
+ * @homeless:	 the local address in use is gone, and there is no other yet
  * @instance:	 the other daemon's instance id, as bytes of the option
  * @local_id:	 what the peer writes into datagrams to us
  * @remote_id:	 what we write
@@ -206,6 +219,9 @@ struct hk_peer {
 	enum hk_peer_state	state;
 	bool			initiator, proven;
 	struct hk_path		path;
+	struct hk_way		ways[HTP_PATHS];
+	__be32			told[HTP_PATHS][4];
+	bool			homeless;
 	__u8			instance[8];
 	__u64			local_id, remote_id;
 	struct hk_port		*port;
@@ -241,8 +257,9 @@ enum hk_relay_stat {
 	HK_REL_HELLO_RECEIVED,
 	HK_REL_HELLO_REJECTED,		/* not for this instance, malformed, or too many */
 	HK_REL_RX_UNKNOWN,		/* DATA for no association of ours */
-	HK_REL_RX_SOURCE,		/* DATA from another address than the peer's */
+	HK_REL_RX_SOURCE,		/* DATA from where the peer isn't known to be, not used */
 	HK_REL_RX_MALFORMED,
+	HK_REL_PEERS_MOVED,		/* whose address has changed, or ours towards them */
 	HK_REL_PEERS_LOST,		/* associations that ended by time-out */
 	HK_REL_TABLE_FULL,		/* flow or peer table full: plain TCP */
 	HK_REL_MEMORY_FULL,		/* allocations beyond HK_MAX_MEMORY, refused */
@@ -402,6 +419,15 @@ void	hk_peer_unreachable(struct hk_relay *r, struct hk_port *port,
 void	hk_peers_events(struct hk_relay *r);
 void	hk_peers_flush(struct hk_relay *r);
 void	hk_peers_reap(struct hk_relay *r);
+
+/* way.c: where peers are, and where this host is */
+void	hk_ways_begin(struct hk_peer *peer);
+__u32	hk_way_number(struct hk_peer *peer, struct hk_port *port, const struct hk_path *path);
+bool	hk_way_is_same_host(const struct hk_peer *peer, struct hk_port *port,
+			    const struct hk_path *path);
+void	hk_ways_sync(struct hk_peer *peer);
+void	hk_ways_settle(struct hk_peer *peer);
+void	hk_ways_on_locals(struct hk_relay *r, const struct hk_local_key *alive, unsigned int nr);
 
 /* hello.c: proving the path before anything is taken over */
 void	hk_hello_start(struct hk_peer *peer);

@@ -352,7 +352,6 @@ TEST_F(path, former_path_is_asked_again)
 		sim_run_for(sim, SIM_MSEC);
 	EXPECT_EQ(ATTACKER, peer_at(sim, SIM_B));
 	sim->link[SIM_A].dead = false;
-	self->watch.answer = false;
 	EXPECT_EQ(0, sim_run(sim, 60 * SIM_SEC));
 	EXPECT_EQ(0, peer_at(sim, SIM_B));
 	EXPECT_EQ(2, stats_of(sim, SIM_B).path_changes);
@@ -427,7 +426,7 @@ TEST_F(path, no_trial_without_reason)
 /* Keep-alives are all that comes from the new address, and nothing arrives there */
 TEST_F(path, amplification_is_bounded)
 {
-	static const __u8 ping[] = { HTP_F_PING };
+	static const __u8 ping[60] = { HTP_F_PING };
 	struct sim *sim = &self->sim;
 	__u64 received = 0;
 	__u8 pkt[100];
@@ -436,7 +435,7 @@ TEST_F(path, amplification_is_bounded)
 	ASSERT_NE(NULL, begin(sim, 100 * KB, 20 * MB));
 	self->watch.addr = THIRD_HOST;
 	for (i = 0; i < 400; i++) {
-		size_t len = put(sim, pkt, 1000000 + i, ping, 1);
+		size_t len = put(sim, pkt, 1000000 + i, ping, sizeof(ping));
 
 		sim_inject(sim, SIM_B, THIRD_HOST, pkt, len);
 		received += len;

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../kselftest_harness.h"
@@ -149,6 +150,23 @@ static void source_of(bool v6, __be32 addr[4])
 		hk_addr_map(addr, htonl(0x0a000002));
 }
 
+static void other_source(bool v6, __be32 addr[4])
+{
+	if (v6)
+		inet_pton(AF_INET6, "fd00::3", addr);
+	else
+		hk_addr_map(addr, htonl(0x0a000003));
+}
+
+static void fill_entry(struct hk_assoc_entry *entry, bool v6)
+{
+	int i;
+
+	memset(entry, 0, sizeof(*entry));
+	for (i = 0; i < HK_ASSOC_ADDRS; i++)
+		source_of(v6, entry->raddr[i]);
+}
+
 FIXTURE_SETUP(verdict)
 {
 	struct hk_assoc_entry entry;
@@ -158,7 +176,7 @@ FIXTURE_SETUP(verdict)
 		SKIP(return, "needs root");
 	self->skel = load(HK_PROTO_UDP | HK_PROTO_UDPLITE);
 	ASSERT_NE(NULL, self->skel);
-	source_of(variant->v6, entry.raddr);
+	fill_entry(&entry, variant->v6);
 	ASSERT_EQ(0, bpf_map_update_elem(bpf_map__fd(self->skel->maps.hk_assocs), &id, &entry, 0));
 	ASSERT_EQ(0, add_local(self->skel, variant->v6));
 }
@@ -320,7 +338,45 @@ TEST_F(verdict, data_of_known_association)
 	VERDICT(XDP_PASS_, HK_XDP_PASS_DATA, .type = HTP_HELLO_ACK);
 	VERDICT(XDP_DROP_, HK_XDP_DROP_ASSOC, .dst_id = ASSOC + 1);
 	VERDICT(XDP_DROP_, HK_XDP_DROP_ASSOC, .dst_id = ASSOC ^ 1ULL << 63);
-	VERDICT(XDP_DROP_, HK_XDP_DROP_SOURCE, .wrong_source = true);
+}
+
+/* Its peer may have moved: a few pass, and more of them when time has passed */
+TEST_F(verdict, data_from_another_address)
+{
+	const struct spec spec = { .wrong_source = true };
+	__u64 before = counter(self->skel, HK_XDP_PASS_STRANGER), passed = 0;
+	struct timespec from, to;
+	int i;
+
+	make(&self->pkt, &spec, variant->v6, variant->proto);
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	for (i = 0; i < 200; i++)
+		passed += run(self->skel, &self->pkt) == XDP_PASS_;
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	EXPECT_LE(HK_STRANGER_BURST, passed);
+	EXPECT_GE(HK_STRANGER_BURST + 1 + (to.tv_sec - from.tv_sec + 1) * HK_STRANGER_RATE, passed);
+	EXPECT_EQ(before + passed, counter(self->skel, HK_XDP_PASS_STRANGER));
+	EXPECT_EQ(200 - passed, counter(self->skel, HK_XDP_DROP_SOURCE));
+	/* which is not at the peer's expense */
+	VERDICT(XDP_PASS_, HK_XDP_PASS_DATA, .payload = 10);
+	usleep(2 * 1000000 / HK_STRANGER_RATE);
+	VERDICT(XDP_PASS_, HK_XDP_PASS_STRANGER, .wrong_source = true);
+}
+
+/* All pass once the daemon has seen that it may be there */
+TEST_F(verdict, data_from_several_addresses)
+{
+	struct hk_assoc_entry entry;
+	__u64 id = ASSOC;
+	int fd, i;
+
+	fd = bpf_map__fd(self->skel->maps.hk_assocs);
+	ASSERT_EQ(0, bpf_map_lookup_elem(fd, &id, &entry));
+	other_source(variant->v6, entry.raddr[HK_ASSOC_ADDRS - 1]);
+	ASSERT_EQ(0, bpf_map_update_elem(fd, &id, &entry, 0));
+	for (i = 0; i < 2 * HK_STRANGER_BURST; i++)
+		VERDICT(XDP_PASS_, HK_XDP_PASS_DATA, .wrong_source = true);
+	VERDICT(XDP_PASS_, HK_XDP_PASS_DATA, .payload = 10);
 }
 
 TEST_F(verdict, hello_names_the_instance)
@@ -549,7 +605,7 @@ FIXTURE_SETUP(veth)
 	ASSERT_LE(0, self->server);
 	self->skel = load(HK_PROTO_UDP | HK_PROTO_UDPLITE);
 	ASSERT_NE(NULL, self->skel);
-	source_of(variant->v6, entry.raddr);
+	fill_entry(&entry, variant->v6);
 	ASSERT_EQ(0, bpf_map_update_elem(bpf_map__fd(self->skel->maps.hk_assocs), &id, &entry, 0));
 	ASSERT_EQ(0, add_local(self->skel, variant->v6));
 	self->link = bpf_link_create(bpf_program__fd(self->skel->progs.hooker_ingress),
