@@ -131,6 +131,18 @@ int hk_flow_forge(struct hk_flow *f, const struct hk_tcp_state *state)
 	return 0;
 }
 
+/*
+ * The application's address may go from this host while the connection lives on. What
+ * is for it is routed by mark then, as what it sends. Failing changes nothing as long
+ * as the address is there.
+ */
+static void steer(struct hk_flow *f)
+{
+	const __u32 mark = f->relay->dp_config.bpf.app_mark;
+
+	setsockopt(f->redir_fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
+}
+
 /**
  * hk_flow_opened - the application is steered to us: bytes may flow
  * @f: flow with a stream, TAKING
@@ -142,6 +154,7 @@ void hk_flow_opened(struct hk_flow *f)
 	hk_timer_cancel(&f->relay->timers, &f->timer);
 	/* it was for this connection; a later one may use the same ports */
 	hk_dataplane_del_verdict(f->relay->dp, &f->key);
+	steer(f);
 	f->readable = true;
 	f->writable = true;
 	hk_flow_wake(f);

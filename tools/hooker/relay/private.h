@@ -188,6 +188,7 @@ struct hk_way {
  * @ways:	 UP: by number
  * @told:	 addresses that the XDP program takes for the peer's
  * @homeless:	 the local address in use is gone, and there is no other yet
+ * @moved:	 which has happened: the connections' address is not the one in use
  * @instance:	 the other daemon's instance id, as bytes of the option
  * @local_id:	 what the peer writes into datagrams to us
  * @remote_id:	 what we write
@@ -221,7 +222,7 @@ struct hk_peer {
 	struct hk_path		path;
 	struct hk_way		ways[HTP_PATHS];
 	__be32			told[HTP_PATHS][4];
-	bool			homeless;
+	bool			homeless, moved;
 	__u8			instance[8];
 	__u64			local_id, remote_id;
 	struct hk_port		*port;

@@ -118,6 +118,7 @@ static void move_to(struct hk_peer *peer, const __be32 local[4])
 		if (!memcmp(peer->ways[n].path.local, old, sizeof(old)))
 			memcpy(peer->ways[n].path.local, local, sizeof(old));
 	memcpy(peer->path.local, local, sizeof(old));
+	peer->moved = true;
 	peer->relay->stats[HK_REL_PEERS_MOVED]++;
 	htp_assoc_moved(peer->assoc, peer->relay->now_ns);
 	hk_peer_touch(peer);
@@ -163,7 +164,10 @@ void hk_ways_on_locals(struct hk_relay *r, const struct hk_local_key *alive, uns
 	LIST_FOREACH(peer, &r->peers, all) {
 		if (peer->state != HK_PEER_UP)
 			continue;
-		peer->homeless = !is_in(peer->path.local, alive, nr);
+		if (!is_in(peer->path.local, alive, nr))
+			peer->homeless = true;
+		/* the first choice may have been made before the best one was there */
+		peer->homeless |= peer->moved;
 		hk_ways_settle(peer);
 		hk_peer_touch(peer);
 	}

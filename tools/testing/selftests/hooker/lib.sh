@@ -23,6 +23,7 @@ LIB_ID=hk$$
 LIB_TMP=
 LIB_CGROOT=
 LIB_UP=
+LIB_HOSTS="c s r"
 declare -A LIB_PID=()
 LIB_NR=0
 LIB_NR_FAIL=0
@@ -349,6 +350,78 @@ topo_up()
 	done
 }
 
+# nat_up: a router that translates addresses between host c and the link
+#
+#   host c                      host n
+#   10.9.0.2  eth0 -------- in  10.9.0.1
+#   fd09::2                     fd09::1
+#                           out 192.0.2.1, 2001:db8::1 ---- link ---- host s
+#
+# What passes is translated as nat_set says, and not at all before.
+nat_up()
+{
+	local n=${LIB_ID}n c=${LIB_ID}c dev
+
+	LIB_HOSTS="$LIB_HOSTS n"
+	lib_add_host n
+	ip -n "$c" link set eth0 netns "$n" name out
+	ip link add eth0 netns "$c" type veth peer name in netns "$n" || die "cannot create a veth"
+	on c ethtool -K eth0 tso off gso off gro off tx off >/dev/null
+	on n ethtool -K in tso off gso off gro off tx off >/dev/null
+	lib_setsysctl c net/ipv6/conf/eth0/accept_dad 0
+	lib_setsysctl n net/ipv4/ip_forward 1
+	lib_setsysctl n net/ipv6/conf/all/forwarding 1
+	ip -n "$n" addr add "$ADDR4_c/24" dev out
+	ip -n "$n" addr add "$ADDR6_c/64" dev out nodad
+	ip -n "$n" addr add 10.9.0.1/24 dev in
+	ip -n "$n" addr add fd09::1/64 dev in nodad
+	ip -n "$c" addr add 10.9.0.2/24 dev eth0
+	ip -n "$c" addr add fd09::2/64 dev eth0 nodad
+	for dev in out in; do
+		ip -n "$n" link set $dev up
+	done
+	ip -n "$c" link set eth0 up
+	ip -n "$n" neigh add "$ADDR4_s" lladdr "$MAC_s" dev out
+	ip -n "$n" neigh add "$ADDR6_s" lladdr "$MAC_s" dev out
+	ip -n "$c" route add default via 10.9.0.1
+	ip -n "$c" route add default via fd09::1
+	wait_for 5 lib_has_carrier c || die "host c: no carrier"
+	state_save c
+}
+
+# nat_set IPv4 IPv6 PORTS: addresses and carrier ports behind which host c is from now on
+#
+# What is under way is forgotten, as by a router that starts anew.
+nat_set()
+{
+	local proto v4='' v6=''
+
+	for proto in udp udplite; do
+		v4="$v4 oifname out meta l4proto $proto snat to $1:$3;"
+		v6="$v6 oifname out meta l4proto $proto snat to [$2]:$3;"
+	done
+	ip -n "${LIB_ID}n" addr replace "$1/24" dev out
+	ip -n "${LIB_ID}n" addr replace "$2/64" dev out nodad
+	on n nft -f - <<-EOT || return 1
+		table ip nat
+		delete table ip nat
+		table ip nat { chain post { type nat hook postrouting priority 100; $v4
+			oifname out snat to $1; }; }
+		table ip6 nat
+		delete table ip6 nat
+		table ip6 nat { chain post { type nat hook postrouting priority 100; $v6
+			oifname out snat to $2; }; }
+	EOT
+	on n python3 -c "$LIB_FLUSH_CONNTRACK"
+}
+
+# CTNETLINK, delete, of no connection in particular
+LIB_FLUSH_CONNTRACK='
+import socket, struct
+s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+s.send(struct.pack("=IHHIIBBH", 20, 1 << 8 | 2, 5, 1, 0, 0, 0, 0))
+raise SystemExit(-struct.unpack_from("=i", s.recv(4096), 16)[0])'
+
 lib_has_carrier() { ip -n "$LIB_ID$1" link show eth0 | grep -q 'state UP'; }
 
 # topo_congctl ALGORITHM: TCP congestion control of both hosts
@@ -601,7 +674,7 @@ lib_kill_all()
 {
 	local host name
 
-	for host in c s r; do
+	for host in $LIB_HOSTS; do
 		[ ! -d "$LIB_CGROOT/$LIB_ID$host" ] ||
 			echo 1 >"$LIB_CGROOT/$LIB_ID$host/cgroup.kill"
 	done
@@ -620,7 +693,7 @@ lib_cleanup()
 	trap '' INT TERM HUP PIPE
 	if [ -n "$LIB_UP" ]; then
 		lib_kill_all
-		for host in c s r; do
+		for host in $LIB_HOSTS; do
 			lib_remove_host $host
 		done
 	fi
