@@ -34,12 +34,14 @@ struct hk_path {
  *	      0 for a datagram that didn't fit
  * @coverage: send: bytes from the start of @data under the checksum, 0: all.
  *	      Ignored where the carrier covers everything (UDP)
+ * @ecn:      lower two bits of the IP header's TOS or traffic class
  */
 struct hk_datagram {
 	struct hk_path	path;
 	void		*data;
 	__u32		len;
 	__u32		coverage;
+	__u8		ecn;
 };
 
 /**

@@ -55,6 +55,7 @@ static const struct socket_option options4[] = {
 	{ IPPROTO_IP, IP_PKTINFO, 1 },
 	{ IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE },
 	{ IPPROTO_IP, IP_RECVERR, 1 },
+	{ IPPROTO_IP, IP_RECVTOS, 1 },
 	{ 0 },
 };
 
@@ -63,6 +64,7 @@ static const struct socket_option options6[] = {
 	{ IPPROTO_IPV6, IPV6_RECVPKTINFO, 1 },
 	{ IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE },
 	{ IPPROTO_IPV6, IPV6_RECVERR, 1 },
+	{ IPPROTO_IPV6, IPV6_RECVTCLASS, 1 },
 	{ 0 },
 };
 
@@ -257,13 +259,22 @@ static void put_source(struct msghdr *msg, const struct hk_path *path, bool v4)
 	hk_socket_put_cmsg(msg, IPPROTO_IPV6, IPV6_PKTINFO, &info6, sizeof(info6));
 }
 
+static void put_ecn(struct msghdr *msg, int ecn, bool v4)
+{
+	if (!ecn)
+		return;
+	hk_socket_put_cmsg(msg, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TOS : IPV6_TCLASS, &ecn,
+			   sizeof(ecn));
+}
+
 /**
  * hk_socket_put_path - address a message of a batch
  * @b:    the batch
  * @i:    the message; its other header members are the caller's to fill
  * @path: where to, and where from
+ * @ecn:  its mark
  */
-void hk_socket_put_path(struct hk_batch *b, int i, const struct hk_path *path)
+void hk_socket_put_path(struct hk_batch *b, int i, const struct hk_path *path, __u8 ecn)
 {
 	struct msghdr *msg = &b->msgs[i].msg_hdr;
 	bool v4 = is_mapped(path->remote);
@@ -283,6 +294,7 @@ void hk_socket_put_path(struct hk_batch *b, int i, const struct hk_path *path)
 	msg->msg_namelen = v4 ? sizeof(b->name[i].in) : sizeof(b->name[i].in6);
 	msg->msg_control = &b->cmsg[i];
 	put_source(msg, path, v4);
+	put_ecn(msg, ecn, v4);
 }
 
 /**
@@ -344,6 +356,31 @@ void hk_socket_get_path(const struct msghdr *msg, struct hk_path *path)
 			memcpy(path->local, &info6.ipi6_addr, sizeof(path->local));
 		}
 	}
+}
+
+/**
+ * hk_socket_get_ecn - the mark with which a message came
+ * @msg: received
+ *
+ * Return: lower two bits of TOS or traffic class, 0 if the kernel didn't tell.
+ */
+__u8 hk_socket_get_ecn(const struct msghdr *msg)
+{
+	struct cmsghdr *cmsg;
+	int tclass;
+	__u8 tos;
+
+	for (cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR((struct msghdr *)msg, cmsg)) {
+		if (cmsg->cmsg_level == IPPROTO_IP && cmsg->cmsg_type == IP_TOS) {
+			memcpy(&tos, CMSG_DATA(cmsg), sizeof(tos));
+			return tos & 3;
+		}
+		if (cmsg->cmsg_level == IPPROTO_IPV6 && cmsg->cmsg_type == IPV6_TCLASS) {
+			memcpy(&tclass, CMSG_DATA(cmsg), sizeof(tclass));
+			return tclass & 3;
+		}
+	}
+	return 0;
 }
 
 /**

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include "carrier.h"
 
-#define HK_CMSG_MAX	64	/* a pktinfo of either family and an int, aligned */
+#define HK_CMSG_MAX	96	/* a pktinfo of either family and two ints, aligned */
 
 /**
  * struct hk_batch - what sendmmsg() and recvmmsg() need, one entry per message
@@ -35,10 +35,11 @@ int	hk_socket_open(struct hk_carrier *c, const struct hk_carrier_config *config,
 void	hk_socket_close(struct hk_carrier *c);
 
 int	hk_socket_family(const struct hk_path *path);
-void	hk_socket_put_path(struct hk_batch *b, int i, const struct hk_path *path);
+void	hk_socket_put_path(struct hk_batch *b, int i, const struct hk_path *path, __u8 ecn);
 void	hk_socket_put_cmsg(struct msghdr *msg, int level, int type, const void *data, size_t len);
 void	hk_socket_prepare_recv(struct hk_batch *b, int i, void *data, size_t len);
 void	hk_socket_get_path(const struct msghdr *msg, struct hk_path *path);
+__u8	hk_socket_get_ecn(const struct msghdr *msg);
 
 int	hk_socket_send(int fd, struct hk_batch *b, int n);
 int	hk_socket_recv(int fd, struct hk_batch *b, int n);

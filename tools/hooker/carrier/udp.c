@@ -25,10 +25,12 @@
  * @path:     where it came from
  * @len:      bytes in it
  * @gso_size: bytes of each datagram but the last, which may be shorter
+ * @ecn:      mark of all of them: GRO doesn't mix
  */
 struct staged {
 	struct hk_path	path;
 	__u32		len, gso_size;
+	__u8		ecn;
 };
 
 /**
@@ -90,7 +92,7 @@ static int udp_open(struct hk_carrier *c, const struct hk_carrier_config *config
 
 static bool same_path(const struct hk_datagram *a, const struct hk_datagram *b)
 {
-	return !memcmp(&a->path, &b->path, sizeof(a->path));
+	return a->ecn == b->ecn && !memcmp(&a->path, &b->path, sizeof(a->path));
 }
 
 /* How many datagrams from the front may leave as one message */
@@ -125,7 +127,7 @@ static int fill_batch(struct hk_batch *b, const struct hk_datagram *dgrams, int 
 		n = HK_CARRIER_BATCH;
 	while (i < n && hk_socket_family(&dgrams[i].path) == family_idx) {
 		run = gso ? gso_run(&dgrams[i], n - i) : 1;
-		hk_socket_put_path(b, nr, &dgrams[i].path);
+		hk_socket_put_path(b, nr, &dgrams[i].path, dgrams[i].ecn);
 		size = dgrams[i].len;
 		if (run > 1)
 			hk_socket_put_cmsg(&b->msgs[nr].msg_hdr, IPPROTO_UDP, UDP_SEGMENT, &size,
@@ -201,6 +203,7 @@ static int fill_stage(int fd, struct stage *stage)
 		return nr;
 	for (i = 0; i < nr; i++) {
 		hk_socket_get_path(&b.msgs[i].msg_hdr, &stage->msgs[i].path);
+		stage->msgs[i].ecn = hk_socket_get_ecn(&b.msgs[i].msg_hdr);
 		stage->msgs[i].len = b.msgs[i].msg_len;
 		stage->msgs[i].gso_size = get_gso_size(&b.msgs[i].msg_hdr, b.msgs[i].msg_len);
 	}
@@ -219,6 +222,7 @@ static void take_staged(struct stage *stage, struct hk_datagram *dgram)
 	if (len > msg->gso_size)
 		len = msg->gso_size;
 	dgram->path = msg->path;
+	dgram->ecn = msg->ecn;
 	if (len <= dgram->len) {
 		memcpy(dgram->data, &stage->bytes[stage->next][stage->pos], len);
 		dgram->len = len;

@@ -89,7 +89,7 @@ static int fill_run(struct hk_batch *b, const struct hk_datagram *dgrams, int n)
 		if (hk_socket_family(&dgrams[i].path) != family_idx ||
 		    coverage_of(&dgrams[i]) != coverage)
 			break;
-		hk_socket_put_path(b, i, &dgrams[i].path);
+		hk_socket_put_path(b, i, &dgrams[i].path, dgrams[i].ecn);
 		b->iov[i] = (struct iovec){ dgrams[i].data, dgrams[i].len };
 		b->msgs[i].msg_hdr.msg_iov = &b->iov[i];
 		b->msgs[i].msg_hdr.msg_iovlen = 1;
@@ -123,6 +123,7 @@ static int udplite_recv(struct hk_carrier *c, int family_idx, struct hk_datagram
 	nr = hk_socket_recv(c->fd[family_idx], &b, n);
 	for (i = 0; i < nr; i++) {
 		hk_socket_get_path(&b.msgs[i].msg_hdr, &dgrams[i].path);
+		dgrams[i].ecn = hk_socket_get_ecn(&b.msgs[i].msg_hdr);
 		dgrams[i].len = b.msgs[i].msg_hdr.msg_flags & MSG_TRUNC ? 0 : b.msgs[i].msg_len;
 	}
 	return nr;

@@ -143,6 +143,20 @@ void htp_acks_record(struct htp_assoc *a, __u64 pn, bool eliciting)
 		acks->deadline = a->now + acks_delay(a);
 }
 
+/* The packet recorded last came with this mark; CE is told at once (RFC 9000, 13.2.1) */
+void htp_acks_count(struct htp_assoc *a, __u8 ecn, bool eliciting)
+{
+	struct htp_acks *acks = &a->acks;
+
+	acks->ecn[HTP_ACK_ECT0] += ecn == HTP_ECN_ECT0;
+	acks->ecn[HTP_ACK_ECT1] += ecn == HTP_ECN_ECT1;
+	if (ecn != HTP_ECN_CE)
+		return;
+	acks->ecn[HTP_ACK_CE]++;
+	acks->now |= eliciting;
+	a->stats.ecn_ce_received++;
+}
+
 static __u32 acks_enough(const struct htp_acks *acks)
 {
 	return acks->soon ? htp_min(acks->every, ACK_AFTER_GAP) : acks->every;
@@ -199,6 +213,8 @@ bool htp_acks_write(struct htp_assoc *a, struct htp_writer *w)
 	acks_collect(acks, &ack);
 	ack.largest = acks->largest;
 	ack.delay_ns = a->now - acks->largest_ns;
+	memcpy(ack.ecn, acks->ecn, sizeof(ack.ecn));
+	ack.has_ecn = ack.ecn[HTP_ACK_ECT0] || ack.ecn[HTP_ACK_ECT1] || ack.ecn[HTP_ACK_CE];
 	if (!htp_frame_write_ack(w, &ack))
 		return false;
 	acks_adapt(a);

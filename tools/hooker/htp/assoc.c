@@ -89,6 +89,7 @@ struct htp_assoc *htp_assoc_create(const struct htp_config *config, __u64 now_ns
 	htp_repair_init(a);
 	htp_pmtu_init(a);
 	htp_path_init(a);
+	htp_ecn_init(a);
 	a->max_ahead = AHEAD_MIN + filled.window / 512;
 	a->next_id = filled.initiator ? 2 : 1;
 	a->tx_limit = filled.peer_window;
@@ -348,6 +349,7 @@ void htp_assoc_stats(const struct htp_assoc *a, struct htp_stats *stats)
 	stats->in_flight_bytes = rc->in_flight;
 	stats->pacing_bytes_per_sec = a->config.cc->pacing_rate(a->cc, rc->srtt);
 	stats->path_mtu = a->pmtu.size;
+	stats->ecn_state = a->ecn.state;
 	stats->memory_bytes = a->memory;
 	stats->nr_streams = a->nr_streams;
 }

@@ -86,6 +86,8 @@ struct htp_cc_loss {
  * @on_ack:	   losses that an ACK revealed were told before
  * @on_loss:	   each batch of lost packets
  * @on_persistent: persistent congestion (RFC 9002, section 7.6)
+ * @on_ce:	   congestion that a router has told by a mark (RFC 3168), at most once per
+ *		   round trip, before the @on_ack of the same ACK; may be NULL
  * @on_spurious:   all losses of the last congestion event turned out to be none
  * @set_datagram:  datagrams have another size at most from now on; the path is the same
  * @cwnd:	   bytes allowed in flight
@@ -99,6 +101,7 @@ struct htp_cc_ops {
 	void		(*on_ack)(void *cc, const struct htp_cc_ack *ack);
 	void		(*on_loss)(void *cc, const struct htp_cc_loss *loss);
 	void		(*on_persistent)(void *cc, __u64 now_ns);
+	void		(*on_ce)(void *cc, __u64 now_ns);
 	void		(*on_spurious)(void *cc, __u64 now_ns);
 	void		(*set_datagram)(void *cc, __u32 max_datagram);
 	__u64		(*cwnd)(const void *cc);

@@ -126,11 +126,12 @@ struct bbr_bounds {
  * @max_rtt:   greatest; 0: no sample
  * @delivered: count when it began
  * @limited:   its samples are limited by the application
+ * @ce:	       a router has marked packets of it
  * @reacted:   it was found congested
  */
 struct bbr_round {
 	__u64	end, in_flight, acked, lost, rate, rtt, max_rtt, delivered;
-	bool	limited, reacted;
+	bool	limited, ce, reacted;
 };
 
 /**
@@ -326,6 +327,8 @@ static bool is_congested(const struct bbr *b)
 	__u64 sum = htp_max(b->round.acked + b->round.lost, b->round.in_flight);
 	__u64 least = (__u64)LEAST_PACKETS * b->mss;
 
+	if (b->round.ce)
+		return true;	/* no need to guess */
 	if (!b->round.lost)
 		return false;
 	if (has_queue(b) || (b->is_full && !b->queue_seen && !b->round.limited))
@@ -867,6 +870,15 @@ static void bbr_on_loss(void *cc, const struct htp_cc_loss *loss)
 	b->round.lost += loss->bytes;
 }
 
+/* It means what a drop with a queue does, and has the same bounds; before any sample nothing */
+static void bbr_on_ce(void *cc, __u64 now_ns)
+{
+	struct bbr *b = cc;
+
+	b->now = now_ns;
+	b->round.ce = bdp(b) != HTP_NEVER;
+}
+
 /* Whatever was measured, the path is another one now */
 static void bbr_on_persistent(void *cc, __u64 now_ns)
 {
@@ -911,6 +923,7 @@ const struct htp_cc_ops htp_cc_bbr = {
 	.on_ack		= bbr_on_ack,
 	.on_loss	= bbr_on_loss,
 	.on_persistent	= bbr_on_persistent,
+	.on_ce		= bbr_on_ce,
 	.on_spurious	= bbr_on_spurious,
 	.set_datagram	= bbr_set_datagram,
 	.cwnd		= bbr_cwnd,

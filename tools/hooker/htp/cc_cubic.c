@@ -261,6 +261,22 @@ static void cubic_on_loss(void *cc, const struct htp_cc_loss *loss)
 	c->hs.css = 0;
 }
 
+/* The queue that marks is shorter than one that drops: RFC 8511 leaves 85 % of the window */
+static void cubic_on_ce(void *cc, __u64 now_ns)
+{
+	struct cubic *c = cc;
+	__u64 cwnd = c->w.cwnd;
+
+	(void)now_ns;
+	c->can_undo = false;
+	c->w.w_prior = cwnd;
+	c->w.w_max = cwnd < c->w.w_max ? cwnd * 37 / 40 : cwnd;
+	c->w.cwnd = htp_max(cwnd * 17 / 20, 2ULL * c->mss);
+	c->w.ssthresh = c->w.cwnd;
+	c->epoch.start_ns = HTP_NEVER;
+	c->hs.css = 0;
+}
+
 static void cubic_on_persistent(void *cc, __u64 now_ns)
 {
 	struct cubic *c = cc;
@@ -314,6 +330,7 @@ const struct htp_cc_ops htp_cc_cubic = {
 	.on_ack		= cubic_on_ack,
 	.on_loss	= cubic_on_loss,
 	.on_persistent	= cubic_on_persistent,
+	.on_ce		= cubic_on_ce,
 	.on_spurious	= cubic_on_spurious,
 	.set_datagram	= cubic_set_datagram,
 	.cwnd		= cubic_cwnd,

@@ -44,6 +44,15 @@ static int ack_read(struct htp_reader *ctl, struct htp_ack *ack)
 	return 0;
 }
 
+static void ecn_read(struct htp_reader *ctl, struct htp_ack *ack)
+{
+	int i;
+
+	for (i = 0; i < HTP_NR_ACK_ECN; i++)
+		ack->ecn[i] = htp_read_varint(ctl);
+	ack->has_ecn = true;
+}
+
 static void stream_read(struct htp_reader *ctl, struct htp_reader *payload,
 			struct htp_rx_frame *frame)
 {
@@ -105,7 +114,13 @@ int htp_frame_read(struct htp_reader *ctl, struct htp_reader *payload,
 	case HTP_F_PING:
 		break;
 	case HTP_F_ACK:
+		frame->ack.has_ecn = false;
 		return ack_read(ctl, &frame->ack);
+	case HTP_F_ACK_ECN:
+		if (ack_read(ctl, &frame->ack))
+			return -EBADMSG;
+		ecn_read(ctl, &frame->ack);
+		break;
 	case HTP_F_MAX_DATA:
 		frame->offset = htp_read_varint(ctl);
 		break;
@@ -151,7 +166,7 @@ bool htp_frame_write_ack(struct htp_writer *w, const struct htp_ack *ack)
 	struct htp_writer old = *w;
 	__u32 i;
 
-	htp_write_be(w, HTP_F_ACK, 1);
+	htp_write_be(w, ack->has_ecn ? HTP_F_ACK_ECN : HTP_F_ACK, 1);
 	htp_write_varint(w, ack->largest);
 	htp_write_varint(w, ack->delay_ns / HTP_USEC);
 	htp_write_varint(w, ack->nr - 1);
@@ -160,6 +175,8 @@ bool htp_frame_write_ack(struct htp_writer *w, const struct htp_ack *ack)
 		htp_write_varint(w, ack->r[i - 1].start - ack->r[i].end - 1);
 		htp_write_varint(w, ack->r[i].end - ack->r[i].start - 1);
 	}
+	for (i = 0; ack->has_ecn && i < HTP_NR_ACK_ECN; i++)
+		htp_write_varint(w, ack->ecn[i]);
 	if (!w->bad)
 		return true;
 	*w = old;

@@ -50,6 +50,7 @@ struct htp_cc_ops;
  * @alloc:		for all memory of the association; zeroed memory is not
  *			expected from it. NULL: libc
  * @free:		its counterpart, takes NULL
+ * @ecn:		datagrams can be marked as htp_assoc_tx_via() says
  * @random:		64 bits that nobody can guess. NULL: the peer can't change its address
  * @priv:		first argument of them
  */
@@ -68,6 +69,7 @@ struct htp_config {
 	__u64				idle_timeout_ns;
 	__u64				keepalive_ns;
 	__u64				dead_ns;
+	bool				ecn;
 	void				*(*alloc)(void *priv, size_t size);
 	void				(*free)(void *priv, void *ptr);
 	__u64				(*random)(void *priv);
@@ -79,11 +81,30 @@ struct htp_config {
  * @path:      number below HTP_PATHS. Received: that of the address it came from, the
  *	       caller gives a new one a number that htp_assoc_paths() doesn't have.
  *	       Sent: where it is to go
+ * @ecn:       enum htp_ecn_mark. Received: as the IP header has it, 0 if that isn't known.
+ *	       Sent: to be put there
  * @same_host: received: the address differs from that of the path in use by its port alone
  */
 struct htp_via {
 	__u32	path;
+	__u8	ecn;
 	bool	same_host;
+};
+
+/* The lower two bits of the IP header's TOS or traffic class (RFC 3168, section 5) */
+enum htp_ecn_mark {
+	HTP_ECN_NONE	= 0,
+	HTP_ECN_ECT1	= 1,
+	HTP_ECN_ECT0	= 2,
+	HTP_ECN_CE	= 3,
+};
+
+/* What became of marking datagrams: see ecn.c */
+enum htp_ecn_state {
+	HTP_ECN_OFF,
+	HTP_ECN_TESTING,
+	HTP_ECN_CAPABLE,
+	HTP_ECN_FAILED,
 };
 
 /**
@@ -117,6 +138,11 @@ struct htp_via {
  * @path_trials:	 addresses that were asked whether the peer is there
  * @path_refusals:	 of them, not used because it still answers where it was
  * @path_changes:	 used from then on
+ * @ecn_sent:		 datagrams marked ECT(0)
+ * @ecn_ce_received:	 datagrams that came with CE
+ * @ecn_ce_told:	 of ours, came there with CE
+ * @ecn_failures:	 paths on which marks don't arrive as they were sent
+ * @ecn_state:		 enum htp_ecn_state
  * @memory_bytes:	 allocated now, bookkeeping included
  * @nr_streams:		 streams that exist
  */
@@ -133,6 +159,8 @@ struct htp_stats {
 	__u64	path_mtu, mtu_probes_sent, mtu_probes_acked, mtu_probes_lost;
 	__u64	black_holes, mtu_hints;
 	__u64	path_trials, path_refusals, path_changes;
+	__u64	ecn_sent, ecn_ce_received, ecn_ce_told, ecn_failures;
+	__u32	ecn_state;
 	__u64	memory_bytes;
 	__u32	nr_streams;
 };

@@ -45,6 +45,8 @@ static void lose_packet(struct htp_assoc *a, __u64 pn, struct loss_sum *sum)
 	rc->nr_flying--;
 	rc->nr_probing -= sent->probe;
 	a->stats.lost_packets += !sent->probe;
+	if (sent->ecn && pn >= rc->path_pn)
+		htp_ecn_on_lost(a);
 	if (!sum->nr++)
 		sum->first_pn = pn;
 	sum->last_pn = pn;

@@ -131,15 +131,27 @@ static inline struct htp_range *htp_ranges_at(const struct htp_ranges *set, __u3
 	return &set->r[set->first + i];
 }
 
+/* Counts of marks, in the order of ACK_ECN */
+enum {
+	HTP_ACK_ECT0,
+	HTP_ACK_ECT1,
+	HTP_ACK_CE,
+	HTP_NR_ACK_ECN,
+};
+
 /**
  * struct htp_ack - an ACK frame
  * @largest:  newest packet acknowledged
+ * @ecn:      datagrams that came with a mark, by HTP_ACK_*; valid if @has_ecn
+ * @has_ecn:  it is ACK_ECN
  * @delay_ns: how long the peer held it back
  * @r:        what is acknowledged, the newest range first
  * @nr:       entries of @r, at least 1
  */
 struct htp_ack {
 	__u64			largest, delay_ns;
+	__u64			ecn[HTP_NR_ACK_ECN];
+	bool			has_ecn;
 	struct htp_range	r[HTP_ACK_RANGES];
 	__u32			nr;
 };
@@ -195,6 +207,7 @@ void	htp_frame_write_stream(struct htp_writer *w, __u64 stream, __u64 offset, __
  * @soon:      the last one told of a gap: the next is due after two packets
  * @deadline:  it is due then, HTP_NEVER: not waiting
  * @last_ns:   when the last ACK was written
+ * @ecn:       packets that came with a mark, by HTP_ACK_*
  * @floor:     the peer knows all about ranges that end below
  * @hold_pn:   ACKs in our packets below this number told less than @r has now below @floor
  */
@@ -206,6 +219,7 @@ struct htp_acks {
 	__u32			pending, every;
 	bool			now, soon;
 	__u64			deadline, last_ns;
+	__u64			ecn[HTP_NR_ACK_ECN];
 	__u64			floor, hold_pn;
 };
 
@@ -213,6 +227,7 @@ void	htp_acks_init(struct htp_acks *acks);
 __u64	htp_acks_expand(const struct htp_acks *acks, __u32 pn);
 bool	htp_acks_has(const struct htp_acks *acks, __u64 pn);
 void	htp_acks_record(struct htp_assoc *a, __u64 pn, bool eliciting);
+void	htp_acks_count(struct htp_assoc *a, __u8 ecn, bool eliciting);
 bool	htp_acks_is_due(const struct htp_assoc *a);
 bool	htp_acks_write(struct htp_assoc *a, struct htp_writer *w);
 void	htp_acks_on_acked(struct htp_assoc *a, __u64 pn, __u64 largest);
@@ -249,6 +264,7 @@ enum htp_sent_state {
  * @state:	     enum htp_sent_state
  * @app_limited:     sent while the application was the limit
  * @probe:	     of the path MTU
+ * @ecn:	     marked ECT(0)
  */
 struct htp_sent {
 	__u64	time_ns;
@@ -260,7 +276,7 @@ struct htp_sent {
 	__u32	size, epoch;
 	__u16	nr_frames;
 	__u8	state;
-	bool	app_limited, probe;
+	bool	app_limited, probe, ecn;
 };
 
 /**
@@ -664,6 +680,32 @@ __u64	htp_path_deadline(const struct htp_assoc *a);
 void	htp_path_expire(struct htp_assoc *a);
 size_t	htp_path_write(struct htp_assoc *a, __u8 *pkt, size_t cap);
 
+/**
+ * struct htp_ecn - marks on what we send; see ecn.c
+ * @state:	enum htp_ecn_state
+ * @tested:	TESTING: packets marked on this path
+ * @lost:	of them, lost
+ * @acked:	packets marked on this path that were acknowledged
+ * @path_acked:	of them, by the last ACK whose counts were used
+ * @marked:	packets marked, ever
+ * @sum:	marks the peer has seen, ever
+ * @path_sum:	of them, before this path was used
+ * @ce:		of @sum, CE
+ */
+struct htp_ecn {
+	__u32	state;
+	__u32	tested, lost;
+	__u64	acked, path_acked;
+	__u64	marked, sum, path_sum, ce;
+};
+
+/* ecn.c */
+void	htp_ecn_init(struct htp_assoc *a);
+bool	htp_ecn_on_sent(struct htp_assoc *a);
+void	htp_ecn_on_lost(struct htp_assoc *a);
+__u64	htp_ecn_on_ack(struct htp_assoc *a, const struct htp_ack *ack, __u32 nr, bool is_newest);
+void	htp_ecn_on_path(struct htp_assoc *a);
+
 /* tx.c */
 bool	htp_tx_is_pending(const struct htp_assoc *a);
 __u64	htp_tx_deadline(const struct htp_assoc *a);
@@ -684,6 +726,7 @@ void	htp_assoc_end(struct htp_assoc *a, enum htp_code code, bool tell_peer);
  * @repair:	     parity of them
  * @pmtu:	     how large they may be
  * @paths:	     ways to the peer
+ * @ecn:	     marks on what we send
  * @via:	     of the datagram written last
  * @buckets:	     streams by id, @nr_buckets lists (a power of two)
  * @nr_buckets:	     size of that
@@ -737,6 +780,7 @@ struct htp_assoc {
 	struct htp_repair	repair;
 	struct htp_pmtu		pmtu;
 	struct htp_paths	paths;
+	struct htp_ecn		ecn;
 	struct htp_via		via;
 
 	struct htp_stream	**buckets;

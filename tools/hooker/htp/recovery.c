@@ -13,12 +13,13 @@
  * struct ack_sum - what an ACK frame told in all
  * @acked_bytes: newly acknowledged that were in flight
  * @nr:		 packets newly acknowledged, late ones included
+ * @nr_ecn:	 of them, those that were marked and left by the path in use
  * @newest_pn:	 of these; its slot stays until htp_sent_pop(). Valid if @nr
  * @undo:	 the last congestion event was none
  */
 struct ack_sum {
 	__u64	acked_bytes;
-	__u32	nr;
+	__u32	nr, nr_ecn;
 	__u64	newest_pn;
 	bool	undo;
 };
@@ -75,6 +76,8 @@ void htp_recovery_on_sent(struct htp_assoc *a, __u32 size, __u16 nr_frames, __u6
 	sent->first_sent_ns = rc->first_sent_ns;
 	sent->app_limited = rc->app_limited;
 	sent->probe = probe;
+	sent->ecn = !probe && htp_ecn_on_sent(a);
+	a->via.ecn = sent->ecn ? HTP_ECN_ECT0 : HTP_ECN_NONE;
 	htp_sent_link(rc, pn);
 	if (a->config.cc->on_sent) {
 		const struct htp_cc_sent cc_sent = {
@@ -139,6 +142,7 @@ static void ack_packet(struct htp_assoc *a, __u64 pn, struct ack_sum *sum)
 	rc->delivered += sent->size;
 	rc->delivered_ns = a->now;
 	sum->nr++;
+	sum->nr_ecn += sent->ecn && pn >= rc->path_pn;
 	sum->newest_pn = pn;
 	htp_pmtu_on_acked(a, sent, pn);
 	if (sent->ack_largest != HTP_NEVER)
@@ -218,21 +222,44 @@ static void tell_cc(struct htp_assoc *a, const struct ack_sum *sum, __u64 rtt,
 		rc->app_limited = 0;
 }
 
+/*
+ * Packets came there with CE: congestion as loss is, once per round trip
+ * (RFC 9002, section 7.1), but one that is not undone by late ACKs.
+ */
+static void on_ce(struct htp_assoc *a, __u64 newest_pn)
+{
+	struct htp_recovery *rc = &a->rc;
+
+	if (newest_pn < rc->path_pn ||
+	    (rc->recovery_ns != HTP_NEVER &&
+	     htp_sent_at(rc, newest_pn)->time_ns <= rc->recovery_ns))
+		return;
+	rc->recovery_ns = a->now;
+	rc->epoch++;
+	rc->epoch_lost = 1;	/* this one never turns out to have arrived */
+	a->stats.congestion_events++;
+	if (a->config.cc->on_ce)
+		a->config.cc->on_ce(a->cc, a->now);
+}
+
 /* 0, or -EPROTO if the peer acknowledges what was never sent */
 int htp_recovery_on_ack(struct htp_assoc *a, const struct htp_ack *ack)
 {
 	struct htp_recovery *rc = &a->rc;
 	__u64 prior_in_flight = rc->in_flight;
 	struct ack_sum sum = { 0 };
-	__u64 rtt = 0;
+	bool is_newest;
+	__u64 rtt = 0, ce;
 
 	if (ack->largest >= rc->next_pn)
 		return -EPROTO;
 	ack_walk(a, ack, &sum);
-	if (rc->largest_acked == HTP_NEVER || ack->largest > rc->largest_acked)
+	is_newest = rc->largest_acked == HTP_NEVER || ack->largest > rc->largest_acked;
+	if (is_newest)
 		rc->largest_acked = ack->largest;
 	if (!sum.nr)
 		return 0;
+	ce = htp_ecn_on_ack(a, ack, sum.nr_ecn, is_newest);
 
 	htp_repair_observe(a, sum.nr, 0);
 	rc->pto_count = 0;
@@ -245,6 +272,8 @@ int htp_recovery_on_ack(struct htp_assoc *a, const struct htp_ack *ack)
 		rc->recovery_ns = HTP_NEVER;
 		a->config.cc->on_spurious(a->cc, a->now);
 	}
+	if (ce)
+		on_ce(a, sum.newest_pn);
 	htp_loss_detect(a);
 	tell_cc(a, &sum, rtt, prior_in_flight);
 	htp_sent_pop(a);
@@ -324,6 +353,7 @@ void htp_recovery_on_path(struct htp_assoc *a, bool keep, __u64 rtt)
 
 	for (pn = rc->head; pn != HTP_NEVER; pn = htp_sent_at(rc, pn)->next)
 		htp_sent_at(rc, pn)->size = 0;
+	htp_ecn_on_path(a);
 	rc->in_flight = 0;
 	rc->path_pn = rc->next_pn;
 	rc->recovery_ns = a->now;

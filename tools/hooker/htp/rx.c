@@ -56,6 +56,7 @@ static bool is_eliciting(__u8 type)
 	switch (type) {
 	case HTP_F_PADDING:
 	case HTP_F_ACK:
+	case HTP_F_ACK_ECN:
 	case HTP_F_CLOSE:
 	case HTP_F_PATH_CHALLENGE:
 	case HTP_F_PATH_RESPONSE:
@@ -97,6 +98,7 @@ static int frame_apply(struct htp_assoc *a, const struct rx_packet *p,
 	case HTP_F_PING:
 		return 0;
 	case HTP_F_ACK:
+	case HTP_F_ACK_ECN:
 		return htp_recovery_on_ack(a, &frame->ack);
 	case HTP_F_PATH_CHALLENGE:
 		htp_path_on_challenge(a, p->path, frame->offset, p->len);
@@ -264,6 +266,7 @@ int htp_assoc_rx_via(struct htp_assoc *a, const void *pkt, size_t len,
 	if (err || a->closed)
 		return err;
 	htp_acks_record(a, p.pn, p.eliciting);
+	htp_acks_count(a, via->ecn, p.eliciting);
 	if (p.group)
 		htp_repair_on_packet(a, p.group, (const __u8 *)pkt + HTP_HDR_LEN,
 				     len - HTP_HDR_LEN, ctl_len);

@@ -503,6 +503,7 @@ ssize_t htp_assoc_tx(struct htp_assoc *a, void *pkt, size_t cap, __u64 now_ns)
 	if (cap < HTP_MIN_DATAGRAM)
 		return -EMSGSIZE;
 	a->via.path = a->paths.used;
+	a->via.ecn = HTP_ECN_NONE;
 	if (a->closed)
 		return write_close(a, pkt, cap);
 	if (cap < a->pmtu.limit)

@@ -58,7 +58,7 @@ enum htp_type {
 enum htp_frame {
 	HTP_F_PADDING		= 0x00,	/* one byte, ignored */
 	HTP_F_PING		= 0x01,	/* ack-eliciting, empty */
-	HTP_F_ACK		= 0x02,	/* RFC 9000, 19.3, without ECN; delay in us */
+	HTP_F_ACK		= 0x02,	/* RFC 9000, 19.3; delay in us */
 	HTP_F_MAX_DATA		= 0x03,	/* maximum: bytes of all streams together */
 	HTP_F_MAX_STREAM_DATA	= 0x04,	/* stream, maximum offset */
 	HTP_F_RESET		= 0x05,	/* stream, code, final size: RFC 9000, 19.4 */
@@ -67,6 +67,7 @@ enum htp_frame {
 	HTP_F_CLOSE		= 0x08,	/* code: the whole association ends now */
 	HTP_F_BLOCKED		= 0x09,	/* stream (0: the association), limit met */
 	HTP_F_REPAIR		= 0x0a,	/* parity of a group of datagrams, see repair.c */
+	HTP_F_ACK_ECN		= 0x0b,	/* ACK, then counts of marks: RFC 9000, 19.3.2 */
 	HTP_F_PATH_CHALLENGE	= 0x0c,	/* 8 bytes: RFC 9000, 19.17 */
 	HTP_F_PATH_RESPONSE	= 0x0d,	/* the same 8 bytes, by the path they came by */
 	HTP_F_STREAM		= 0x10,	/* stream, offset, length; bytes in the payload */

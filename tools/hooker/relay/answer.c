@@ -84,6 +84,13 @@ static const char * const peer_states[] = {
 	[HK_PEER_FAILED]	= "failed",
 };
 
+static const char * const ecn_states[] = {
+	[HTP_ECN_OFF]		= "off",
+	[HTP_ECN_TESTING]	= "testing",
+	[HTP_ECN_CAPABLE]	= "capable",
+	[HTP_ECN_FAILED]	= "failed",
+};
+
 static void answer_peer(struct hk_report *rep, const struct hk_peer *peer)
 {
 	struct htp_stats stats = {};
@@ -120,6 +127,11 @@ static void answer_peer(struct hk_report *rep, const struct hk_peer *peer)
 	hk_report_u64(rep, "path_trials", stats.path_trials);
 	hk_report_u64(rep, "path_refusals", stats.path_refusals);
 	hk_report_u64(rep, "path_changes", stats.path_changes);
+	hk_report_str(rep, "ecn", ecn_states[stats.ecn_state]);
+	hk_report_u64(rep, "ecn_sent", stats.ecn_sent);
+	hk_report_u64(rep, "ecn_ce_received", stats.ecn_ce_received);
+	hk_report_u64(rep, "ecn_ce_told", stats.ecn_ce_told);
+	hk_report_u64(rep, "congestion_events", stats.congestion_events);
 	hk_report_u64(rep, "memory_bytes", stats.memory_bytes);
 	hk_report_end(rep);
 }

@@ -223,6 +223,7 @@ static struct htp_assoc *create_assoc(struct hk_peer *peer, const struct htp_hel
 		.idle_timeout_ns = IDLE_NS,
 		.keepalive_ns = KEEPALIVE_NS,
 		.dead_ns = DEAD_NS,
+		.ecn = true,
 		.alloc = peer_alloc,
 		.free = peer_free,
 		.random = peer_random,
@@ -392,7 +393,7 @@ static void prove(struct hk_peer *peer, struct hk_port *port, const struct hk_pa
 /* Returns what htp_assoc_rx_via() does; until the peer is proven, its address is that of HELLO */
 static int feed(struct hk_peer *peer, struct hk_port *port, const struct hk_datagram *dgram)
 {
-	struct htp_via via = { .path = 0 };
+	struct htp_via via = { .ecn = dgram->ecn };
 
 	if (peer->initiator || peer->proven) {
 		via.path = hk_way_number(peer, port, &dgram->path);
@@ -556,10 +557,11 @@ void hk_peers_events(struct hk_relay *r)
 }
 
 /* It was written where the carrier in use has its next one, but may be for another carrier */
-static void send_by(struct hk_relay *r, const struct hk_way *way,
-		    const struct hk_datagram *written, ssize_t len)
+static void send_by(struct hk_peer *peer, const struct hk_datagram *written, ssize_t len)
 {
-	struct hk_datagram *dgram = hk_port_slot(r, way->port);
+	const struct htp_via *via = htp_assoc_tx_via(peer->assoc);
+	const struct hk_way *way = &peer->ways[via->path];
+	struct hk_datagram *dgram = hk_port_slot(peer->relay, way->port);
 
 	if (!dgram)
 		return;
@@ -567,6 +569,7 @@ static void send_by(struct hk_relay *r, const struct hk_way *way,
 		memcpy(dgram->data, written->data, len);
 	dgram->path = way->path;
 	dgram->len = len;
+	dgram->ecn = via->ecn;
 	way->port->nr++;
 }
 
@@ -575,7 +578,6 @@ static bool send_all(struct hk_peer *peer)
 {
 	struct hk_relay *r = peer->relay;
 	struct hk_datagram *dgram;
-	const struct hk_way *way;
 	ssize_t len;
 
 	for (;;) {
@@ -585,8 +587,7 @@ static bool send_all(struct hk_peer *peer)
 		len = htp_assoc_tx(peer->assoc, dgram->data, HK_DATAGRAM_BUF, r->now_ns);
 		if (len <= 0)
 			return true;
-		way = &peer->ways[htp_assoc_tx_via(peer->assoc)->path];
-		send_by(r, way, dgram, len);
+		send_by(peer, dgram, len);
 	}
 }
 

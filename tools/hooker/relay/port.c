@@ -340,6 +340,7 @@ struct hk_datagram *hk_port_slot(struct hk_relay *r, struct hk_port *port)
 	dgram = &port->dgrams[port->nr];
 	dgram->data = port->bufs + port->nr * HK_DATAGRAM_BUF;
 	dgram->coverage = 0;
+	dgram->ecn = 0;
 	return dgram;
 }
 

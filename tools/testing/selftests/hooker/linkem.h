@@ -54,12 +54,14 @@ struct lk_frame_info {
 };
 
 void	lk_frame_parse(const __u8 *frame, size_t len, struct lk_frame_info *info);
+bool	lk_frame_mark(__u8 *frame, const struct lk_frame_info *info);
 
 /*
  * struct lk_config - the settings of one direction
  * @rate_bps:     bits per second, counted over whole Ethernet frames without FCS; 0: unlimited
  * @delay_ns:     one-way propagation delay, added to queueing and serialisation
  * @queue_bytes:  bytes that may wait for the line, the frame on it included; 0: one BDP
+ * @mark_bytes:   ECN-capable packets that meet more than so many bytes get CE; 0: none do
  * @loss:         fraction of packets lost after the queue, i.e. they use up line time
  * @burst:        mean number of packets lost in a row; up to 1: independent losses
  * @dup:          fraction delivered twice
@@ -71,7 +73,7 @@ void	lk_frame_parse(const __u8 *frame, size_t len, struct lk_frame_info *info);
  * @blackhole:    bit set of IP protocols that vanish before the queue
  */
 struct lk_config {
-	__u64	rate_bps, delay_ns, queue_bytes, reorder_ns;
+	__u64	rate_bps, delay_ns, queue_bytes, mark_bytes, reorder_ns;
 	double	loss, burst, dup, reorder, corrupt;
 	bool	corrupt_any, mtu_tell;
 	__u64	mtu;
@@ -88,7 +90,7 @@ struct lk_config {
 struct lk_counters {
 	__u64	packets, bytes, payload_bytes;
 	__u64	dropped_loss, dropped_queue, dropped_blackhole, dropped_mtu;
-	__u64	duplicated, reordered, corrupted;
+	__u64	duplicated, reordered, corrupted, marked;
 	__u64	with_payload, without_payload, syn, fin, rst;
 };
 

@@ -99,6 +99,11 @@ static int set_queue(struct lk_config *cfg, const char *text)
 	return parse_u64(text, size_units, &cfg->queue_bytes);
 }
 
+static int set_mark(struct lk_config *cfg, const char *text)
+{
+	return parse_u64(text, size_units, &cfg->mark_bytes);
+}
+
 static int set_loss(struct lk_config *cfg, const char *text)
 {
 	return parse_fraction(text, &cfg->loss);
@@ -177,6 +182,7 @@ static const struct setting {
 	{ "rate", set_rate, "N[kbit|mbit|gbit]  bits per second of whole frames; 0: unlimited" },
 	{ "delay", set_delay, "Nns|us|ms|s  one way" },
 	{ "queue", set_queue, "N[k|m]|bdp  bytes that may wait for the line" },
+	{ "mark", set_mark, "N[k|m]  bytes in the queue beyond which ECT becomes CE; 0: never" },
 	{ "loss", set_loss, "N%" },
 	{ "burst", set_burst, "N  mean number of packets lost in a row" },
 	{ "dup", set_dup, "N%  delivered twice" },
@@ -280,7 +286,8 @@ static const struct field proto_fields[] = {
 	FIELD(lk_counters, dropped_queue), FIELD(lk_counters, dropped_blackhole),
 	FIELD(lk_counters, dropped_mtu),
 	FIELD(lk_counters, duplicated), FIELD(lk_counters, reordered),
-	FIELD(lk_counters, corrupted), FIELD(lk_counters, with_payload),
+	FIELD(lk_counters, corrupted), FIELD(lk_counters, marked),
+	FIELD(lk_counters, with_payload),
 	FIELD(lk_counters, without_payload), FIELD(lk_counters, syn),
 	FIELD(lk_counters, fin), FIELD(lk_counters, rst), { NULL, 0 }
 };

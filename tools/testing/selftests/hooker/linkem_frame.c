@@ -163,3 +163,39 @@ void lk_frame_parse(const __u8 *frame, size_t len, struct lk_frame_info *info)
 	else
 		info->is_control = true;
 }
+
+/* RFC 1624, eqn. 3: one 16-bit word of the header has grown by @delta */
+static void adjust_ip4_sum(__u8 *ip, __u16 delta)
+{
+	__u32 sum = (__u16)~read_be16(ip + 10) + delta;
+
+	sum = (__u16)~((sum & 0xffff) + (sum >> 16));
+	ip[10] = sum >> 8;
+	ip[11] = sum;
+}
+
+/**
+ * lk_frame_mark() - set CE in the IP header
+ * @frame: starts with the Ethernet header
+ * @info:  of this frame
+ * Return: false: it is not ECN-capable, or has the mark already.
+ */
+bool lk_frame_mark(__u8 *frame, const struct lk_frame_info *info)
+{
+	__u8 *ip = frame + info->l3_off;
+	bool v4 = ip[0] >> 4 == 4;
+	__u8 ecn;
+
+	if (!info->is_ip)
+		return false;
+	ecn = v4 ? ip[1] & 3 : ip[1] >> 4 & 3;
+	if (!ecn || ecn == 3)
+		return false;
+	if (v4) {
+		ip[1] |= 3;
+		adjust_ip4_sum(ip, 3 - ecn);
+	} else {
+		ip[1] |= 0x30;
+	}
+	return true;
+}

@@ -2,7 +2,7 @@
 /*
  * linkem: one direction of the link.
  *
- *   black hole, MTU -> tail-drop queue -> line (rate) -> loss -> damage -> delay
+ *   black hole, MTU -> tail-drop queue -> line (rate) -> mark -> loss -> damage -> delay
  *
  * Every packet's fate and its due time are settled when it enters, from its
  * arrival time alone; so it does not matter how late the event loop looks.
@@ -186,8 +186,11 @@ static double queue_limit(const struct lk_pipe *pipe, double ns_per_byte)
 	return bdp > MIN_DEFAULT_QUEUE ? bdp : MIN_DEFAULT_QUEUE;
 }
 
-/* Returns the time at which the last bit is on the line, LK_NEVER if the queue was full. */
-static __u64 pass_line(struct lk_pipe *pipe, __u32 len, __u64 arrival_ns)
+/*
+ * Returns the time at which the last bit is on the line, LK_NEVER if the queue was full.
+ * *mark: it was long enough for a mark.
+ */
+static __u64 pass_line(struct lk_pipe *pipe, __u32 len, __u64 arrival_ns, bool *mark)
 {
 	double ns_per_byte, waiting;
 
@@ -199,6 +202,7 @@ static __u64 pass_line(struct lk_pipe *pipe, __u32 len, __u64 arrival_ns)
 	waiting = (pipe->busy_ns - arrival_ns) / ns_per_byte;
 	if (waiting + len > queue_limit(pipe, ns_per_byte))
 		return LK_NEVER;
+	*mark = pipe->cfg.mark_bytes && waiting > pipe->cfg.mark_bytes;
 	pipe->busy_ns += len * ns_per_byte;
 	return pipe->busy_ns;
 }
@@ -285,6 +289,7 @@ void lk_pipe_push(struct lk_pipe *pipe, struct lk_packet *pkt, __u64 arrival_ns)
 {
 	struct lk_frame_info info;
 	struct lk_counters *cnt;
+	bool mark = false;
 	__u64 due_ns;
 
 	lk_frame_parse(pkt->data, pkt->len, &info);
@@ -303,7 +308,7 @@ void lk_pipe_push(struct lk_pipe *pipe, struct lk_packet *pkt, __u64 arrival_ns)
 			tell_too_big(pipe, pkt, &info, arrival_ns);
 		goto drop;
 	}
-	due_ns = pass_line(pipe, pkt->len, arrival_ns);
+	due_ns = pass_line(pipe, pkt->len, arrival_ns, &mark);
 	if (due_ns == LK_NEVER) {
 		cnt->dropped_queue++;
 		goto drop;
@@ -316,6 +321,8 @@ void lk_pipe_push(struct lk_pipe *pipe, struct lk_packet *pkt, __u64 arrival_ns)
 		store(pipe, pkt, due_ns);
 		return;
 	}
+	if (mark && lk_frame_mark(pkt->data, &info))
+		cnt->marked++;
 	if (is_lost(pipe)) {
 		cnt->dropped_loss++;
 		goto drop;

@@ -19,6 +19,7 @@ struct sim_packet {
 	enum sim_side	to;
 	__u32		too_big;	/* no datagram: one of @to's was larger than this */
 	__u32		from_addr;
+	__u8		ecn;
 	size_t		len;
 	__u8		data[];
 };
@@ -160,7 +161,8 @@ static void flip_bit(struct sim *sim, struct sim_packet *packet)
 	packet->data[bit / 8] ^= 1 << (bit % 8);
 }
 
-static void deliver(struct sim *sim, enum sim_side from, const __u8 *pkt, size_t len, __u64 at_ns)
+static void deliver(struct sim *sim, enum sim_side from, const __u8 *pkt, size_t len, __u8 ecn,
+		    __u64 at_ns)
 {
 	struct sim_link *link = &sim->link[from];
 	struct sim_packet *packet = malloc(sizeof(*packet) + len);
@@ -171,6 +173,7 @@ static void deliver(struct sim *sim, enum sim_side from, const __u8 *pkt, size_t
 	packet->to = !from;
 	packet->too_big = 0;
 	packet->from_addr = sim->addr[from];
+	packet->ecn = ecn;
 	packet->len = len;
 	memcpy(packet->data, pkt, len);
 	if (chance(sim, link->corrupt)) {
@@ -209,6 +212,7 @@ __u64 sim_link_pass(struct sim *sim, struct sim_link *link, __u64 bytes, __u64 n
 	__u64 wait = link->busy_ns > now_ns ? link->busy_ns - now_ns : 0;
 
 	link->wire_bytes += bytes;
+	link->queued = (double)wait * link->rate / SIM_SEC;
 	if (is_dropped(sim, link)) {
 		link->nr_lost++;
 		return HTP_NEVER;
@@ -263,16 +267,29 @@ static bool is_too_big(struct sim *sim, enum sim_side from, const __u8 *pkt, siz
 	return true;
 }
 
+static __u8 pass_mark(struct sim_link *link, const struct sim_link *queue, __u8 ecn)
+{
+	if (link->bleach || ecn == HTP_ECN_NONE)
+		return HTP_ECN_NONE;
+	if (queue->mark && queue->queued > queue->mark) {
+		link->nr_marked++;
+		return HTP_ECN_CE;
+	}
+	return link->remark ? HTP_ECN_ECT1 : ecn;
+}
+
 static void transmit(struct sim *sim, enum sim_side from, const __u8 *pkt, size_t len)
 {
-	__u32 dest = sim->known[from][htp_assoc_tx_via(sim->assoc[from])->path];
+	const struct htp_via *via = htp_assoc_tx_via(sim->assoc[from]);
 	struct sim_link *link = &sim->link[from];
+	__u32 dest = sim->known[from][via->path];
+	__u8 ecn = via->ecn;
 	__u64 at;
 
 	trace(sim, from, pkt, len);
 	if (sim->tap)
 		sim->tap(sim, from, dest, pkt, len);
-	if (!(sim->reach[!from] >> dest & 1)) {
+	if (!(sim->reach[!from] >> dest & 1) || (ecn && link->drop_ect)) {
 		link->nr_sent++;
 		link->nr_lost++;
 		return;
@@ -282,9 +299,10 @@ static void transmit(struct sim *sim, enum sim_side from, const __u8 *pkt, size_
 	at = sim_link_pass(sim, link->via ? link->via : link, len + sim->overhead, sim->now);
 	if (at == HTP_NEVER)
 		return;
-	deliver(sim, from, pkt, len, at + link->delay_ns);
+	ecn = pass_mark(link, link->via ? link->via : link, ecn);
+	deliver(sim, from, pkt, len, ecn, at + link->delay_ns);
 	if (chance(sim, link->duplicate))
-		deliver(sim, from, pkt, len, at + link->delay_ns);
+		deliver(sim, from, pkt, len, ecn, at + link->delay_ns);
 }
 
 static void put64(__u8 *p, __u64 value)
@@ -469,6 +487,7 @@ static void receive(struct sim *sim, const struct sim_packet *packet)
 	__u32 used = sim->known[packet->to][htp_assoc_path(a)];
 	struct htp_via via = {
 		.path = path_of(sim, packet->to, packet->from_addr),
+		.ecn = packet->ecn,
 		.same_host = packet->from_addr / SIM_PORTS == used / SIM_PORTS,
 	};
 
@@ -827,6 +846,7 @@ void sim_inject(struct sim *sim, enum sim_side to, __u32 from, const __u8 *pkt, 
 	packet->to = to;
 	packet->too_big = 0;
 	packet->from_addr = from;
+	packet->ecn = HTP_ECN_NONE;
 	packet->len = len;
 	memcpy(packet->data, pkt, len);
 	heap_push(sim, packet);

@@ -45,6 +45,10 @@ enum sim_side {
  * @burst_loss:	   that a datagram is lost meanwhile
  * @drop_mask:	   bit n: the n-th datagram (from 0) is lost
  * @dead:	   all are
+ * @mark:	   what meets more bytes than this in the queue gets CE, if ECT; 0: nothing does
+ * @bleach:	   marks are taken away
+ * @remark:	   ECT(0) becomes ECT(1)
+ * @drop_ect:	   what is marked is lost
  * @late_loss:	   @loss strikes behind the queue: what is lost has used the rate, too
  * @mtu:	   larger datagrams are lost, 0: none
  * @tells_mtu:	   and their sender is told, as by ICMP, as soon as by an answer
@@ -60,6 +64,8 @@ struct sim_link {
 	double	burst, burst_end, burst_loss;
 	__u64	drop_mask;
 	bool	dead;
+	__u64	mark;
+	bool	bleach, remark, drop_ect;
 	bool	late_loss;
 	__u64	mtu;
 	bool	tells_mtu;
@@ -68,6 +74,8 @@ struct sim_link {
 	/* private: the link's own state */
 	__u64	busy_ns;	/* until then it is sending */
 	bool	is_bad;		/* a burst of losses goes on */
+	__u64	queued;		/* bytes that the last datagram met */
+	__u64	nr_marked;
 	__u64	nr_sent;	/* datagrams offered */
 	__u64	nr_lost;
 	__u64	nr_overflow;	/* of these, the queue had no room for */
