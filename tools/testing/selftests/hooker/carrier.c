@@ -273,6 +273,30 @@ TEST_F(carrier, equal_sizes_arrive_intact_and_in_order)
 	EXPECT_EQ(IS_UDP, self->a.gso);
 }
 
+/* Of those that would be merged or leave as one, too */
+TEST_F(carrier, marks_arrive_with_their_datagrams)
+{
+	static const __u8 marks[] = { 0, 0, 2, 2, 2, 1, 3, 3, 0, 2 };
+	struct hk_path path = make_path(ADDR_A, ADDR_B, self->b.port);
+	struct hk_datagram out[BATCH];
+	__u8 data[BATCH][BUF_LEN];
+	int i;
+
+	for (i = 0; i < BATCH; i++) {
+		out[i] = (struct hk_datagram){
+			.path = path, .data = data[i], .len = 1000,
+			.ecn = marks[i % ARRAY_SIZE(marks)],
+		};
+		fill(data[i], out[i].len, i);
+	}
+	ASSERT_EQ(0, send_all(&self->a, out, BATCH));
+	ASSERT_EQ(BATCH, RECV(BATCH, BATCH));
+	for (i = 0; i < BATCH; i++) {
+		EXPECT_ARRIVED(i, &out[i], i);
+		EXPECT_EQ(out[i].ecn, self->dgrams[i].ecn);
+	}
+}
+
 TEST_F(carrier, segmentation_that_fails_is_given_up)
 {
 	struct hk_path path = make_path(ADDR_A, ADDR_B, self->b.port);

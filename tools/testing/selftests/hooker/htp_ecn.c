@@ -124,6 +124,7 @@ TEST_F(ecn, marks_are_congestion)
 	rate = upload(self, 40 * MB);
 	EXPECT_LE(RATE / 100 * 75, rate);
 	EXPECT_LT(0, link->nr_marked);
+	EXPECT_GT(link->nr_sent / 8, link->nr_marked);
 	EXPECT_EQ(0, link->nr_overflow);
 	EXPECT_EQ(link->nr_marked, self->a.ecn_ce_told);
 	EXPECT_LT(0, self->a.congestion_events);
@@ -134,11 +135,14 @@ TEST_F(ecn, marks_are_congestion)
 TEST_F(ecn, harsh_marks)
 {
 	struct sim_link *link = &self->sim.link[SIM_A];
+	__u64 rate;
 
 	link->mark = RATE / 500;	/* 2 ms */
 	EXPECT_LE(RATE / 3, upload(self, 10 * MB));
 	link->mark = 1;
-	EXPECT_LE(80 * KB, upload(self, 1 * MB));
+	rate = upload(self, 5 * MB);
+	EXPECT_LE(80 * KB, rate);
+	EXPECT_GE(RATE / 4, rate);
 	EXPECT_LT(0, self->a.congestion_events);
 	EXPECT_EQ(HTP_ECN_CAPABLE, self->a.ecn_state);
 }
@@ -259,26 +263,24 @@ TEST_F(ecn, counts_that_cannot_be)
 		{ "an overflow", (1LL << 62) - 1, 0, (1LL << 62) - 1, true, HTP_ECN_FAILED },
 	};
 	struct sim *sim = &self->sim;
-	struct htp_stats before;
+	__u8 pkt[HTP_MIN_DATAGRAM];
 	__u64 marked;
 	__u32 i;
 
 	ASSERT_NE(0, upload(self, 1 * MB));
-	for (i = 0; i < sizeof(claims) / sizeof(claims[0]); i++) {
-		struct htp_assoc *a = sim->assoc[SIM_A];
+	for (i = 0; i < ARRAY_SIZE(claims); i++) {
+		struct htp_assoc *a;
 
 		htp_assoc_destroy(sim->assoc[SIM_A]);
-		sim->assoc[SIM_A] = htp_assoc_create(&sim->config[SIM_A], sim->now);
-		a = sim->assoc[SIM_A];
+		a = htp_assoc_create(&sim->config[SIM_A], sim->now);
+		sim->assoc[SIM_A] = a;
 		ASSERT_NE(NULL, a);
 		ASSERT_NE(NULL, htp_stream_open(a, "x", 1, NULL));
-		ASSERT_LT(0, htp_assoc_tx(a, (__u8 [2000]){ 0 }, 2000, sim->now));
-		for (; a->rc.next_pn < 8;) {
+		while (a->rc.next_pn < 8) {
+			ASSERT_LT(0, htp_assoc_tx(a, pkt, sizeof(pkt), sim->now));
 			a->want_ping = true;
 			sim->now += 50 * SIM_MSEC;
-			ASSERT_LT(0, htp_assoc_tx(a, (__u8 [2000]){ 0 }, 2000, sim->now));
 		}
-		htp_assoc_stats(a, &before);
 		marked = claims[i].absolute ? 0 : a->ecn.marked;
 		EXPECT_EQ(claims[i].state, claim(self, marked + claims[i].ect0, claims[i].ect1,
 						 claims[i].ce)) TH_LOG("%s", claims[i].what);

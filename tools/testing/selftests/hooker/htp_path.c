@@ -404,26 +404,33 @@ TEST_F(path, strangers_do_no_harm)
 	EXPECT_EQ(0, stats_of(sim, SIM_A).rx_malformed);
 }
 
+static int ping(struct sim *sim, const struct htp_via *via, __u32 pn)
+{
+	static const __u8 frame = HTP_F_PING;
+	__u8 pkt[100];
+	size_t len = put(sim, pkt, pn, &frame, 1);
+
+	return htp_assoc_rx_via(sim->assoc[SIM_B], pkt, len, via, sim->now);
+}
+
 /* A number that is none, an old packet number, no randomness: no trial */
 TEST_F(path, no_trial_without_reason)
 {
-	static const __u8 ping[] = { HTP_F_PING };
 	struct htp_via via = { .path = HTP_PATHS };
 	struct sim *sim = &self->sim;
 	struct htp_assoc *b;
-	__u8 pkt[100];
 
 	ASSERT_NE(NULL, begin(sim, 5 * MB, 1));
 	b = sim->assoc[SIM_B];
-	EXPECT_EQ(-EPERM, htp_assoc_rx_via(b, pkt, put(sim, pkt, 1000000, ping, 1), &via, sim->now));
+	EXPECT_EQ(-EPERM, ping(sim, &via, 1000000));
 	via.path = 1;
-	EXPECT_EQ(-EPERM, htp_assoc_rx_via(b, pkt, put(sim, pkt, 1, ping, 1), &via, sim->now));
+	EXPECT_EQ(-EPERM, ping(sim, &via, 1));
 	EXPECT_EQ(0, stats_of(sim, SIM_B).path_trials);
 	b->config.random = NULL;
-	EXPECT_EQ(-EPERM, htp_assoc_rx_via(b, pkt, put(sim, pkt, 1000000, ping, 1), &via, sim->now));
+	EXPECT_EQ(-EPERM, ping(sim, &via, 1000000));
 	EXPECT_EQ(0, stats_of(sim, SIM_B).path_trials);
 	b->config.random = sim->config[SIM_B].random;
-	EXPECT_EQ(-EPERM, htp_assoc_rx_via(b, pkt, put(sim, pkt, 1000000, ping, 1), &via, sim->now));
+	EXPECT_EQ(-EPERM, ping(sim, &via, 1000000));
 	EXPECT_EQ(1, stats_of(sim, SIM_B).path_trials);
 }
 

@@ -26,7 +26,7 @@ enum sim_side {
 	SIM_B,
 };
 
-#define SIM_PORTS	8	/* addresses n and m are of one host if n / SIM_PORTS == m / SIM_PORTS */
+#define SIM_PORTS	8	/* addresses that belong to one host */
 #define SIM_ADDRS	64
 
 /**
