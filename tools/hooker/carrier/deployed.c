@@ -68,7 +68,7 @@ static int fill_run(struct hk_batch *b, const struct hk_datagram *dgrams, int n,
 		if (hk_socket_family(&dgrams[i].path) != family_idx ||
 		    hk_carrier_is_partial(&dgrams[i]) != *partial)
 			break;
-		hk_socket_put_path(b, i, &dgrams[i].path);
+		hk_socket_put_path(b, i, &dgrams[i].path, dgrams[i].ecn);
 		b->iov[i] = (struct iovec){ dgrams[i].data, dgrams[i].len };
 		b->msgs[i].msg_hdr.msg_iov = &b->iov[i];
 		b->msgs[i].msg_hdr.msg_iovlen = 1;
