@@ -89,7 +89,6 @@ int	hk_cmd_global_options(struct hk_cmd_env *env, int *argc, char ***argv);
 int	hk_cmd_options(struct hk_cmd_env *env, const struct hk_cmd_option *own, void *ctx,
 		       int *argc, char **argv);
 int	hk_cmd_no_arguments(const struct hk_cmd_env *env, int argc, char **argv);
-int	hk_cmd_number(const char *text, unsigned long min, unsigned long max, unsigned long *value);
 
 /* cmd/message.c */
 int	hk_cmd_usage(const struct hk_cmd_env *env, const char *fmt, ...)
@@ -98,10 +97,6 @@ int	hk_cmd_fail(const struct hk_cmd_env *env, const char *fmt, ...)
 	__printf(2, 3);
 int	hk_cmd_print(const struct hk_cmd_env *env, struct hk_report *r);
 int	hk_cmd_write(const struct hk_cmd_env *env, const char *data, size_t len);
-
-/* cmd/prefix.c */
-struct hk_prefix;
-const char *hk_prefix_parse(const char *text, struct hk_prefix *prefix);
 
 /* One file each */
 int	hk_cmd_run(struct hk_cmd_env *env, int argc, char **argv);

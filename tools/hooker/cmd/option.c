@@ -6,8 +6,6 @@
  * never changes what an old script means.
  */
 #include <ctype.h>
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include "cmd.h"
 #include "../relay/control.h"
@@ -256,22 +254,4 @@ int hk_cmd_options(struct hk_cmd_env *env, const struct hk_cmd_option *own, void
 int hk_cmd_no_arguments(const struct hk_cmd_env *env, int argc, char **argv)
 {
 	return argc ? hk_cmd_usage(env, "%s: unexpected argument", argv[0]) : HK_EXIT_OK;
-}
-
-/**
- * hk_cmd_number() - read a decimal number
- * @text:  digits and nothing else
- * @min:   smallest one allowed
- * @max:   largest one allowed
- * @value: filled
- *
- * Return: 0, or -EINVAL.
- */
-int hk_cmd_number(const char *text, unsigned long min, unsigned long max, unsigned long *value)
-{
-	/* strtoul() would take blanks, signs and, for more than it can hold, ULONG_MAX */
-	if (!*text || strspn(text, "0123456789") != strlen(text) || strlen(text) > 10)
-		return -EINVAL;
-	*value = strtoul(text, NULL, 10);
-	return *value < min || *value > max ? -EINVAL : 0;
 }

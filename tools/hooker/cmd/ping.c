@@ -80,7 +80,7 @@ static __u64 now_ns(void)
 
 static int set_count(const struct hk_cmd_env *env, void *ctx, const char *value)
 {
-	if (hk_cmd_number(value, 1, MAX_COUNT, &((struct ping *)ctx)->count))
+	if (hk_number_parse(value, 1, MAX_COUNT, &((struct ping *)ctx)->count))
 		return hk_cmd_usage(env, "--count %s: not a number from 1 to %d", value, MAX_COUNT);
 	return HK_EXIT_OK;
 }
@@ -89,7 +89,7 @@ static int set_interval(const struct hk_cmd_env *env, void *ctx, const char *val
 {
 	unsigned long ms;
 
-	if (hk_cmd_number(value, 1, 3600000, &ms))
+	if (hk_number_parse(value, 1, 3600000, &ms))
 		return hk_cmd_usage(env, "--interval %s: not milliseconds from 1 to 3600000", value);
 	((struct ping *)ctx)->interval_ns = ms * NSEC_PER_MSEC;
 	return HK_EXIT_OK;
@@ -108,7 +108,7 @@ static int set_proto(const struct hk_cmd_env *env, void *ctx, const char *value)
 
 static int set_port(const struct hk_cmd_env *env, void *ctx, const char *value)
 {
-	if (hk_cmd_number(value, 1, 65535, &((struct ping *)ctx)->port))
+	if (hk_number_parse(value, 1, 65535, &((struct ping *)ctx)->port))
 		return hk_cmd_usage(env, "--port %s: not a number from 1 to 65535", value);
 	return HK_EXIT_OK;
 }

@@ -63,7 +63,7 @@ static int set_port(const struct hk_cmd_env *env, void *ctx, const char *value)
 	struct hk_relay_config *config = ctx;
 	unsigned long port;
 
-	if (hk_cmd_number(value, 1, 65535, &port))
+	if (hk_number_parse(value, 1, 65535, &port))
 		return hk_cmd_usage(env, "--port %s: not a number from 1 to 65535", value);
 	config->port = port;
 	return HK_EXIT_OK;
@@ -170,7 +170,7 @@ static int add_from_port(const struct hk_cmd_env *env, void *ctx, const char *va
 	unsigned long port;
 	unsigned int i;
 
-	if (hk_cmd_number(value, 1, 65535, &port))
+	if (hk_number_parse(value, 1, 65535, &port))
 		return hk_cmd_usage(env, "--from-port %s: not a number from 1 to 65535", value);
 	for (i = 0; i < config->nr_from_ports; i++) {
 		if (config->from_ports[i] == port)

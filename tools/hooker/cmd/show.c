@@ -190,7 +190,7 @@ static int ask(const struct hk_cmd_env *env, int fd, const char *what)
 		return report_answer(env, err);
 	if (!strncmp(status, "error ", 6))
 		return hk_cmd_fail(env, "daemon %s: %s: %s", env->name, what, status + 6);
-	if (strncmp(status, "ok ", 3) || hk_cmd_number(status + 3, 0, HK_REPORT_MAX, &len))
+	if (strncmp(status, "ok ", 3) || hk_number_parse(status + 3, 0, HK_REPORT_MAX, &len))
 		return report_answer(env, -EPROTO);
 	return print_body(env, fd, len);
 }

@@ -71,6 +71,11 @@ struct hk_relay_config {
 	bool			debug;
 };
 
+/* relay/prefix.c: what users write */
+int	hk_number_parse(const char *text, unsigned long min, unsigned long max,
+			unsigned long *value);
+const char *hk_prefix_parse(const char *text, struct hk_prefix *prefix);
+
 int	hk_relay_run(const struct hk_relay_config *config);
 
 #endif /* HK_RELAY_H */

@@ -5,7 +5,6 @@
 #include <arpa/inet.h>
 #include <string.h>
 #include "../kselftest_harness.h"
-#include "../../../hooker/cmd/cmd.h"
 #include "../../../hooker/relay/relay.h"
 
 static const struct {

@@ -5,11 +5,12 @@
  * of hosts: what they resolve to may change under a running daemon.
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include "cmd.h"
-#include "../relay/relay.h"
+#include "relay.h"
 
 /* The parts of a prefix's text; len and port are empty when not given */
 struct parts {
@@ -90,6 +91,24 @@ static int parse_addr(const struct parts *parts, __be32 addr[4])
 }
 
 /**
+ * hk_number_parse() - read a decimal number
+ * @text:  digits and nothing else
+ * @min:   smallest one allowed
+ * @max:   largest one allowed
+ * @value: filled
+ *
+ * Return: 0, or -EINVAL.
+ */
+int hk_number_parse(const char *text, unsigned long min, unsigned long max, unsigned long *value)
+{
+	/* strtoul() would take blanks, signs and, for more than it can hold, ULONG_MAX */
+	if (!*text || strspn(text, "0123456789") != strlen(text) || strlen(text) > 10)
+		return -EINVAL;
+	*value = strtoul(text, NULL, 10);
+	return *value < min || *value > max ? -EINVAL : 0;
+}
+
+/**
  * hk_prefix_parse() - read an address prefix, perhaps with a port
  * @text:   as a user writes it
  * @prefix: filled
@@ -112,9 +131,9 @@ const char *hk_prefix_parse(const char *text, struct hk_prefix *prefix)
 	if (!above && *parts.port && !parts.bracketed)
 		return "with a port, write IPv6 as [ADDRESS]/LENGTH:PORT";
 	len = 128 - above;
-	if (*parts.len && hk_cmd_number(parts.len, 0, len, &len))
+	if (*parts.len && hk_number_parse(parts.len, 0, len, &len))
 		return above ? "length is not 0 to 32" : "length is not 0 to 128";
-	if (*parts.port && hk_cmd_number(parts.port, 1, 65535, &port))
+	if (*parts.port && hk_number_parse(parts.port, 1, 65535, &port))
 		return "port is not 1 to 65535";
 	prefix->len = above + len;
 	prefix->port = htons(port);
