@@ -153,6 +153,7 @@ static __always_inline bool copy_to_relay(struct __sk_buff *skb, struct bpf_sock
 	ev->key = seg->key;
 	ev->rcv_wscale = wscale_of(sk);
 	__builtin_memset(ev->pad, 0, sizeof(ev->pad));
+	ev->action = st->action;
 	ev->rtt_ns = st->held_ns - st->offered_ns;
 	if (bpf_skb_load_bytes(skb, 0, ev->packet, len)) {
 		bpf_ringbuf_discard(ev, 0);

@@ -36,6 +36,7 @@ _Static_assert(sizeof(struct hk_flow_key) == 36, "hk_flow_key is ABI");
 
 /* hk_option.flags */
 #define HK_OPT_F_TAKEN		0x01	/* third ACK: the client's relay took the connection over */
+#define HK_OPT_CLASS_SHIFT	1	/* SYN-ACK: struct hk_action.class, three bits */
 
 /**
  * struct hk_option - the option as it stands in the segment
@@ -94,13 +95,105 @@ _Static_assert(sizeof(struct hk_bpf_config) == 56, "hk_bpf_config is ABI");
  * @heartbeat_ns: CLOCK_MONOTONIC, at least every 100 ms
  * @draining:	  not 0: no new offers, no new connections taken over
  * @protos:	  HK_PROTO_* that are open now
+ * @policy:	  generation of the rules that hold; 0: there are none
+ * @pad:	  zero
  */
 struct hk_live {
 	__u64	heartbeat_ns;
 	__u32	draining;
 	__u32	protos;
+	__u32	policy;
+	__u32	pad;
 };
-_Static_assert(sizeof(struct hk_live) == 16, "hk_live is ABI");
+_Static_assert(sizeof(struct hk_live) == 24, "hk_live is ABI");
+
+/*
+ * Rules: which connections are hooked, and how. Their order is that of the bits of a
+ * struct hk_rule_set, whose size they have in common. See bpf/policy.h.
+ */
+#define HK_MAX_POLICY		256
+
+/* Prefixes of one generation: two per rule, 30 that a range of ports needs at most, roots */
+#define HK_POLICY_MAX_ENTRIES	(HK_MAX_POLICY * 32 + 3)
+
+/* struct hk_action.flags */
+#define HK_ACTION_NONE		0x01	/* no offer, no answer to one */
+#define HK_ACTION_NATIVE_FIRST	0x02	/* unknown peer: plain TCP, and HELLO beside it */
+
+/* struct hk_action.class: fits into three bits of the option */
+#define HK_CLASS_MASK		0x07
+
+/**
+ * struct hk_action - what a rule says of the connections that meet it
+ * @pref:   the rule's number; 0: none matched, the daemon's options decided
+ * @flags:  HK_ACTION_*
+ * @protos: HK_PROTO_* allowed
+ * @class:  kind of association that this side's sending needs (congestion control); 0 is
+ *	    the daemon's default
+ * @pad:    zero
+ */
+struct hk_action {
+	__u32	pref;
+	__u8	flags;
+	__u8	protos;
+	__u8	class;
+	__u8	pad;
+};
+_Static_assert(sizeof(struct hk_action) == 8, "hk_action is ABI");
+
+/* A set of rules */
+struct hk_rule_set {
+	__u64	bits[HK_MAX_POLICY / 64];
+};
+
+/* What an entry of hk_policy_lpm is about */
+enum hk_policy_kind {
+	HK_POLICY_FROM	= 0,	/* @data: address of the side that called connect() */
+	HK_POLICY_TO	= 1,	/* @data: address of the other side */
+	HK_POLICY_PORT	= 2,	/* @data: port of the other side, two bytes */
+	HK_NR_POLICY_KINDS,
+};
+
+/**
+ * struct hk_policy_key - key of hk_policy_lpm, a longest-prefix-match trie
+ * @prefixlen: 64 (generation, kind) + bits of @data
+ * @gen:       generation
+ * @kind:      enum hk_policy_kind
+ * @data:      network order; addresses are IPv6 or IPv4-mapped; else zero
+ */
+struct hk_policy_key {
+	__u32	prefixlen;
+	__u32	gen;
+	__u32	kind;
+	__u8	data[16];
+};
+_Static_assert(sizeof(struct hk_policy_key) == 28, "hk_policy_key is ABI");
+
+/**
+ * struct hk_policy_cgroup_key - key of hk_policy_cgroups
+ * @id:  of a cgroup that rules name
+ * @gen: generation
+ * @pad: zero
+ */
+struct hk_policy_cgroup_key {
+	__u64	id;
+	__u32	gen;
+	__u32	pad;
+};
+_Static_assert(sizeof(struct hk_policy_cgroup_key) == 16, "hk_policy_cgroup_key is ABI");
+
+/**
+ * struct hk_policy_sets - what needs no lookup
+ * @in:		 rules for connections to listeners here
+ * @out:	 rules for connections from here
+ * @any_cgroup:	 rules without a condition on the cgroup
+ * @has_cgroups: some have one
+ */
+struct hk_policy_sets {
+	struct hk_rule_set	in, out, any_cgroup;
+	__u64			has_cgroups;
+};
+_Static_assert(sizeof(struct hk_policy_sets) == 104, "hk_policy_sets is ABI");
 
 /* struct hk_verdict.state: the daemon's word on a connection */
 enum hk_verdict_state {
@@ -134,6 +227,7 @@ enum hk_role {
  * @token:	connect(): our token in the SYN
  * @slot:	TAKEN: index into hk_lanes
  * @taken:	1 once the socket is steered and in the SOCKHASH
+ * @action:	connect(): what the rules say
  * @pad:	zero
  * @offered_ns:	connect(): when
  * @held_ns:	connect(): when the gate held the first SYN-ACK; 0: it has not
@@ -144,11 +238,12 @@ struct hk_sk {
 	__u32			token;
 	__u32			slot;
 	__u32			taken;
+	struct hk_action	action;
 	__u32			pad;
 	__u64			offered_ns;
 	__u64			held_ns;
 };
-_Static_assert(sizeof(struct hk_sk) == 72, "hk_sk is ABI");
+_Static_assert(sizeof(struct hk_sk) == 80, "hk_sk is ABI");
 
 /**
  * struct hk_lane - one slot of hk_lanes: both sides' counters of a connection's two lanes
@@ -192,6 +287,7 @@ _Static_assert(sizeof(struct hk_lane) == 128, "hk_lane is ABI");
  * @sack:	 SACK agreed on
  * @timestamps:	 timestamps agreed on
  * @peer:	 client's option
+ * @action:	 what the rules say
  */
 struct hk_offer {
 	struct hk_flow_key	key;
@@ -207,8 +303,9 @@ struct hk_offer {
 	__u8			sack;
 	__u8			timestamps;
 	struct hk_option	peer;
+	struct hk_action	action;
 };
-_Static_assert(sizeof(struct hk_offer) == 88, "hk_offer is ABI");
+_Static_assert(sizeof(struct hk_offer) == 96, "hk_offer is ABI");
 
 /* Ring-buffer records start with their type */
 enum hk_event_type {
@@ -226,6 +323,7 @@ enum hk_event_type {
  * @key:	 the application's socket
  * @rcv_wscale:	 window scale that the application's SYN offered, if it did
  * @pad:	 zero
+ * @action:	 what the rules say
  * @rtt_ns:	 from connect() to the first copy of the SYN-ACK
  * @packet:	 as captured: checksums may be unfilled
  */
@@ -235,10 +333,11 @@ struct hk_synack_event {
 	struct hk_flow_key	key;
 	__u8			rcv_wscale;
 	__u8			pad[3];
+	struct hk_action	action;
 	__u64			rtt_ns;
 	__u8			packet[HK_SYNACK_MAX];
 };
-_Static_assert(sizeof(struct hk_synack_event) == 184, "hk_synack_event is ABI");
+_Static_assert(sizeof(struct hk_synack_event) == 192, "hk_synack_event is ABI");
 
 /**
  * struct hk_established_event - a connection that had been offered is established
@@ -329,6 +428,7 @@ enum hk_stat {
 	HK_STAT_OFFERS_SENT,		/* SYNs that carried an offer */
 	HK_STAT_OFFERS_NO_ROOM,		/* no room for the option */
 	HK_STAT_OFFERS_ANSWERED,	/* SYN-ACKs that carried our answer */
+	HK_STAT_OFFERS_RULED_OUT,	/* not offered or answered: a rule says none */
 	HK_STAT_OFFERS_STALE,		/* not offered or answered: the daemon hangs or drains */
 	HK_STAT_SYNACK_HELD,		/* copied to the daemon and dropped */
 	HK_STAT_SYNACK_STALE,		/* let pass: the daemon hangs */

@@ -18,12 +18,10 @@ __u64 hk_listeners_left = 0;
 static __always_inline bool is_ours(struct tcp_sock *tp)
 {
 	struct sock_common *skc = &tp->inet_conn.icsk_inet.sk.__sk_common;
-	__u32 port = skc->skc_num;
 
 	return skc->skc_state == BPF_TCP_LISTEN &&
 	       skc->skc_net.net->net_cookie == hk_config.netns_cookie &&
-	       !BPF_CORE_READ_BITFIELD(tp, is_mptcp) &&
-	       (hk_config.all_incoming || bpf_map_lookup_elem(&hk_from, &port));
+	       !BPF_CORE_READ_BITFIELD(tp, is_mptcp);
 }
 
 static __always_inline bool serve(struct tcp_sock *tp)

@@ -11,11 +11,15 @@
  *	  hk_verdicts says TAKEN? mark, SOCKHASH; tell the daemon either way
  *	STATE_CB  FIN: leave the SOCKHASH; reset: tell the daemon
  *
+ * Both ends ask the rules (policy.h) whether there is an offer or an answer, and which
+ * carriers may be in it.
+ *
  * The daemon writes TAKEN only once the redirection socket exists. So the one
  * lookup in the ESTABLISHED callback decides, whichever packet completed the
  * handshake, and nothing can be taken and native at the same time.
  */
 #include "maps.h"
+#include "policy.h"
 
 #define SOL_SOCKET	1
 #define SO_MARK		36
@@ -80,6 +84,63 @@ static __always_inline bool from_matches(__u32 port)
 	return hk_config.all_incoming || bpf_map_lookup_elem(&hk_from, &port);
 }
 
+/* What a rule says, or else the daemon's options; false: this connection stays plain TCP */
+static __always_inline bool is_ruled_in(const struct hk_policy_query *q, bool by_default,
+					struct hk_action *action)
+{
+	__builtin_memset(action, 0, sizeof(*action));
+	switch (hk_policy_find(q, action)) {
+	case HK_POLICY_NO_MATCH:
+		action->protos = open_protos();
+		return by_default && action->protos;
+	case HK_POLICY_MATCH:
+		action->protos &= open_protos();
+		if (action->protos && !(action->flags & HK_ACTION_NONE))
+			return true;
+		hk_count(HK_STAT_OFFERS_RULED_OUT);
+		return false;
+	default:
+		return false;
+	}
+}
+
+static __always_inline bool offers_to(struct bpf_sock_ops *ctx, const struct hk_flow_key *key,
+					    struct hk_action *action)
+{
+	struct hk_policy_query q = { .port = key->rport, .out = true };
+	struct bpf_sock *sk = ctx->sk;
+	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+
+	__builtin_memcpy(q.from, key->laddr, sizeof(q.from));
+	__builtin_memcpy(q.to, key->raddr, sizeof(q.to));
+	if (tp)
+		q.cgroup = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_cgrp_data.cgroup);
+	return is_ruled_in(&q, to_matches(key), action);
+}
+
+/*
+ * A SYN-ACK is written for a request socket, and ctx->sk is NULL then. The kernel's own
+ * context has it, and it knows its listener.
+ */
+static __always_inline struct cgroup *cgroup_of_listener(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock_ops_kern *kern = (struct bpf_sock_ops_kern *)ctx;
+	struct request_sock *req = (struct request_sock *)BPF_CORE_READ(kern, sk);
+	struct sock *listener = BPF_CORE_READ(req, __req_common.skc_listener);
+
+	return listener ? BPF_CORE_READ(listener, sk_cgrp_data.cgroup) : NULL;
+}
+
+static __always_inline bool answers_to(struct bpf_sock_ops *ctx, const struct hk_flow_key *key,
+					   struct hk_action *action)
+{
+	struct hk_policy_query q = { .port = key->lport, .cgroup = cgroup_of_listener(ctx) };
+
+	__builtin_memcpy(q.from, key->raddr, sizeof(q.from));
+	__builtin_memcpy(q.to, key->laddr, sizeof(q.to));
+	return is_ruled_in(&q, from_matches(ctx->local_port), action);
+}
+
 /*
  * Sockets that have a will of their own about routing (mark, device), data in
  * the SYN (Fast Open), another option user (MPTCP), or a peer on this very host.
@@ -120,13 +181,14 @@ static __always_inline void set_cb_flags(struct bpf_sock_ops *ctx, __u32 set, __
 
 static __always_inline int on_connect(struct bpf_sock_ops *ctx)
 {
+	struct hk_action action;
 	struct hk_flow_key key;
 	struct hk_sk *st;
 
 	if (!is_hookable(ctx) || !socket_is_plain(ctx))
 		return 1;
 	key_of(ctx, &key);
-	if (is_link_local(&key) || !to_matches(&key))
+	if (is_link_local(&key) || !offers_to(ctx, &key, &action))
 		return 1;
 	if (!relay_takes_new()) {
 		hk_count(HK_STAT_OFFERS_STALE);
@@ -140,14 +202,9 @@ static __always_inline int on_connect(struct bpf_sock_ops *ctx)
 	st->offered_ns = bpf_ktime_get_ns();
 	st->held_ns = 0;
 	st->taken = 0;
+	st->action = action;
 	set_cb_flags(ctx, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG, 0);
 	return 1;
-}
-
-/* Another program may have asked for the callbacks of a listener that is not ours */
-static __always_inline bool is_listener_ours(struct bpf_sock_ops *ctx)
-{
-	return is_hookable(ctx) && from_matches(ctx->local_port);
 }
 
 static __always_inline bool is_mptcp(struct bpf_sock_ops *ctx)
@@ -158,11 +215,12 @@ static __always_inline bool is_mptcp(struct bpf_sock_ops *ctx)
 	return !tp || BPF_CORE_READ_BITFIELD(tp, is_mptcp);
 }
 
+/* All listeners: rules may change while they listen, so each SYN is judged by itself */
 static __always_inline int on_listen(struct bpf_sock_ops *ctx)
 {
 	struct hk_sk *st;
 
-	if (!is_listener_ours(ctx) || is_mptcp(ctx))
+	if (!is_hookable(ctx) || is_mptcp(ctx))
 		return 1;
 	st = storage(ctx, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!st)
@@ -216,12 +274,17 @@ static __always_inline struct hk_offer *find_offer(struct bpf_sock_ops *ctx, __u
 	return bpf_map_lookup_elem(&hk_offers, token);
 }
 
-static __always_inline bool has_offer(struct bpf_sock_ops *ctx)
+static __always_inline bool will_answer(struct bpf_sock_ops *ctx)
 {
+	struct hk_action action;
+	struct hk_flow_key key;
 	struct hk_option peer;
 	__u32 token;
 
-	return syn_has_offer(ctx, &peer) || find_offer(ctx, &token);
+	if (!syn_has_offer(ctx, &peer))
+		return find_offer(ctx, &token);
+	key_of(ctx, &key);
+	return answers_to(ctx, &key, &action) && (action.protos & peer.protos);
 }
 
 static __always_inline bool is_synack(struct bpf_sock_ops *ctx)
@@ -243,8 +306,8 @@ static __always_inline int on_hdr_opt_len(struct bpf_sock_ops *ctx)
 	if (!is_synack(ctx))
 		return reserve(ctx);
 	/* with a SYN cookie there is no place to remember the offer */
-	if (ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE || !is_listener_ours(ctx) ||
-	    !has_offer(ctx))
+	if (ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE || !is_hookable(ctx) ||
+	    !will_answer(ctx))
 		return 1;
 	if (!relay_takes_new()) {
 		hk_count(HK_STAT_OFFERS_STALE);
@@ -280,7 +343,7 @@ static __always_inline int write_syn(struct bpf_sock_ops *ctx)
 	st = storage(ctx, 0);
 	if (!st || st->role != HK_ROLE_ACTIVE)
 		return 1;
-	option_init(&opt, open_protos(), st->token);
+	option_init(&opt, st->action.protos & open_protos(), st->token);
 	if (!bpf_store_hdr_opt(ctx, &opt, sizeof(opt), 0))
 		hk_count(HK_STAT_OFFERS_SENT);
 	return 1;
@@ -338,11 +401,13 @@ static __always_inline bool fill_offer(struct bpf_sock_ops *ctx, struct hk_offer
 	return true;
 }
 
-static __always_inline int answer(struct bpf_sock_ops *ctx, __u8 protos, __u32 token)
+static __always_inline int answer(struct bpf_sock_ops *ctx, const struct hk_offer *offer,
+				  __u32 token)
 {
 	struct hk_option opt = {};
 
-	option_init(&opt, protos & open_protos(), token);
+	option_init(&opt, offer->peer.protos & offer->action.protos & open_protos(), token);
+	opt.ver_flags |= (offer->action.class & HK_CLASS_MASK) << HK_OPT_CLASS_SHIFT;
 	if (!bpf_store_hdr_opt(ctx, &opt, sizeof(opt), 0))
 		hk_count(HK_STAT_OFFERS_ANSWERED);
 	return 1;
@@ -361,7 +426,7 @@ static __always_inline int answer_again(struct bpf_sock_ops *ctx)
 	offer = find_offer(ctx, &token);
 	if (!offer || offer->seq != bpf_ntohl(th->seq))
 		return 1;
-	return answer(ctx, offer->peer.protos, token);
+	return answer(ctx, offer, token);
 }
 
 static __always_inline int write_synack(struct bpf_sock_ops *ctx)
@@ -369,18 +434,19 @@ static __always_inline int write_synack(struct bpf_sock_ops *ctx)
 	struct hk_offer offer;
 	__u32 token;
 
-	if (!is_listener_ours(ctx))
+	if (!is_hookable(ctx))
 		return 1;
 	__builtin_memset(&offer, 0, sizeof(offer));
 	if (!syn_has_offer(ctx, &offer.peer))
 		return answer_again(ctx);
-	if (!fill_offer(ctx, &offer))
-		return 1;
 	key_of(ctx, &offer.key);
+	if (!answers_to(ctx, &offer.key, &offer.action) ||
+	    !(offer.action.protos & offer.peer.protos) || !fill_offer(ctx, &offer))
+		return 1;
 	token = token_of(&offer.key);
 	if (bpf_map_update_elem(&hk_offers, &token, &offer, BPF_ANY))
 		return 1;		/* fails open: no answer, plain TCP */
-	return answer(ctx, offer.peer.protos, token);
+	return answer(ctx, &offer, token);
 }
 
 static __always_inline int on_write_hdr_opt(struct bpf_sock_ops *ctx)

@@ -24,6 +24,48 @@ enum hk_fast_lane {
 };
 
 /**
+ * struct hk_policy_rule - a rule as the programs get it
+ * @from:     prefix of the side that called connect(); IPv6 or IPv4-mapped, host bits zero
+ * @to:       prefix of the other side
+ * @from_len: over 128 bits; 0: any
+ * @to_len:   likewise
+ * @in:       holds for connections to listeners here
+ * @out:      holds for connections from here
+ * @port_min: of the other side's ports, host order, the smallest one
+ * @port_max: and the largest
+ * @cgroup:   id of the cgroup that the socket here is in, or below; 0: any
+ * @action:   what becomes of the connection
+ */
+struct hk_policy_rule {
+	__be32			from[4], to[4];
+	__u8			from_len, to_len;
+	bool			in, out;
+	__u16			port_min, port_max;
+	__u64			cgroup;
+	struct hk_action	action;
+};
+
+/**
+ * struct hk_policy_store - the maps that hold the rules; see hk_policy_install()
+ * @lpm_fd:	hk_policy_lpm; borrowed, as all of them
+ * @cgroups_fd:	hk_policy_cgroups
+ * @sets_fd:	hk_policy_sets
+ * @actions_fd:	hk_policy_actions
+ * @live:	where the generation is made known
+ * @last_gen:	last one used
+ * @image:	what is in the maps; owned, NULL for nothing
+ */
+struct hk_policy_store {
+	int			lpm_fd, cgroups_fd, sets_fd, actions_fd;
+	struct hk_live		*live;
+	__u32			last_gen;
+	struct hk_policy_image	*image;
+};
+
+int	hk_policy_install(struct hk_policy_store *store, const struct hk_policy_rule *rules,
+			  unsigned int nr);
+
+/**
  * struct hk_dataplane_config - what the programs are loaded with; copied
  * @bpf:	settings that become constants in the programs
  * @cgroup_fd:	cgroup2 directory to attach to; borrowed for the call
@@ -33,6 +75,8 @@ enum hk_fast_lane {
  * @nr_to:	of them
  * @from:	ports for listeners, host order, unless @bpf.all_incoming
  * @nr_from:	of them
+ * @policy:	rules that hold from the first connection on
+ * @nr_policy:	of them
  * @fast_lane:	enum hk_fast_lane
  * @debug:	pass on the messages of libbpf and the verifier
  */
@@ -45,6 +89,8 @@ struct hk_dataplane_config {
 	unsigned int		nr_to;
 	const __u16		*from;
 	unsigned int		nr_from;
+	const struct hk_policy_rule *policy;
+	unsigned int		nr_policy;
 	enum hk_fast_lane	fast_lane;
 	bool			debug;
 };
@@ -115,6 +161,8 @@ int	hk_dataplane_add_redir(struct hk_dataplane *dp, const struct hk_flow_key *ke
 int	hk_dataplane_set_assoc(struct hk_dataplane *dp, __u64 id, const __be32 raddr[][4],
 			       unsigned int nr);
 int	hk_dataplane_del_assoc(struct hk_dataplane *dp, __u64 id);
+int	hk_dataplane_set_policy(struct hk_dataplane *dp, const struct hk_policy_rule *rules,
+				unsigned int nr);
 
 int	hk_dataplane_set_locals(struct hk_dataplane *dp, const struct hk_local_key *keys,
 				unsigned int nr);

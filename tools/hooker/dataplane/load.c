@@ -153,6 +153,11 @@ static int map_all(struct hk_dataplane *dp, const struct hk_dataplane_config *co
 	dp->live = map_memory(bpf_map__fd(dp->conn->maps.hk_live), page);
 	if (!dp->live)
 		return -errno;
+	dp->policy.lpm_fd = bpf_map__fd(dp->conn->maps.hk_policy_lpm);
+	dp->policy.cgroups_fd = bpf_map__fd(dp->conn->maps.hk_policy_cgroups);
+	dp->policy.sets_fd = bpf_map__fd(dp->conn->maps.hk_policy_sets);
+	dp->policy.actions_fd = bpf_map__fd(dp->conn->maps.hk_policy_actions);
+	dp->policy.live = dp->live;
 	dp->ring = ring_buffer__new(dp->fds.events, on_record, dp, NULL);
 	return dp->ring ? 0 : -errno;
 }
@@ -176,7 +181,7 @@ static int fill_rules(struct hk_dataplane *dp, const struct hk_dataplane_config 
 		if (err)
 			return -errno;
 	}
-	return 0;
+	return hk_dataplane_set_policy(dp, config->policy, config->nr_policy);
 }
 
 static int attach_cgroup(struct hk_dataplane *dp, int cgroup_fd)
@@ -295,6 +300,7 @@ void hk_dataplane_destroy(struct hk_dataplane *dp)
 	hk_mechs_free(dp);
 	hk_devs_free(dp);
 	ring_buffer__free(dp->ring);
+	free(dp->policy.image);
 	if (dp->lanes)
 		munmap(dp->lanes, dp->lanes_size);
 	if (dp->live)

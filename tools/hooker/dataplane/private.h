@@ -8,6 +8,22 @@
 #include "dataplane.h"
 
 /**
+ * struct hk_policy_image - the entries of one generation of rules
+ * @gen:	generation
+ * @nr_cgroups: cgroups that are named, perhaps more than once
+ * @cgroups:	their ids
+ * @nr_keys:	entries of the trie
+ * @keys:	sorted
+ */
+struct hk_policy_image {
+	__u32			gen;
+	unsigned int		nr_cgroups;
+	__u64			cgroups[HK_MAX_POLICY];
+	unsigned int		nr_keys;
+	struct hk_policy_key	keys[];
+};
+
+/**
  * struct hk_dev - a device that is attached to
  * @ifindex: which
  * @xdp_fd:  link of the XDP program, a bare descriptor
@@ -36,6 +52,7 @@ struct hk_dev {
  * @lanes_size:	bytes mapped there
  * @max_flows:	slots in it
  * @live:	hk_live, mapped
+ * @policy:	rules
  * @times:	of loading and attaching
  * @fds:	maps used at run time; borrowed from @conn and @xdp
  */
@@ -53,6 +70,7 @@ struct hk_dataplane {
 	size_t				lanes_size;
 	__u32				max_flows;
 	struct hk_live			*live;
+	struct hk_policy_store		policy;
 	struct hk_dataplane_times	times;
 	struct {
 		int	verdicts, offers, redirs, events, stats, assocs, locals, xdp_stats;
