@@ -11,6 +11,10 @@
 const struct hk_command hk_commands[] = {
 	{ "run", hk_cmd_run, hk_run_options, NULL, "[OPTIONS]",
 	  "be the daemon: offer and carry connections until a signal ends it" },
+	{ "policy", hk_cmd_policy, NULL, hk_policy_words, "add|del|list|flush|load ...",
+	  "look at and change the rules of a running daemon" },
+	{ "exec", hk_cmd_exec, NULL, hk_exec_words, "[RULE] -- COMMAND ...",
+	  "run a command with a rule of its own" },
 	{ "show", hk_cmd_show, NULL, hk_show_words, "flows|peers|stats",
 	  "ask a running daemon for its connections, peers or counters" },
 	{ "ping", hk_cmd_ping, hk_ping_options, NULL, "[OPTIONS] HOST",

@@ -98,8 +98,23 @@ int	hk_cmd_fail(const struct hk_cmd_env *env, const char *fmt, ...)
 int	hk_cmd_print(const struct hk_cmd_env *env, struct hk_report *r);
 int	hk_cmd_write(const struct hk_cmd_env *env, const char *data, size_t len);
 
+/* cmd/ask.c */
+int	hk_cmd_ask(const struct hk_cmd_env *env, const char *what);
+int	hk_cmd_tell(const struct hk_cmd_env *env, const char *what, const char *body, size_t len,
+		    const char *prefix);
+#define HK_DAEMON_NAME	64	/* bytes of any daemon's name, NUL included */
+bool	hk_cmd_daemon_serves(const char *name);
+bool	hk_cmd_daemon_here(char name[HK_DAEMON_NAME]);
+
+/* cmd/policy.c */
+struct hk_policy;
+int	hk_cmd_read_policy(const struct hk_cmd_env *env, const char *path, char **text, size_t *len,
+			   struct hk_policy **policy);
+
 /* One file each */
 int	hk_cmd_run(struct hk_cmd_env *env, int argc, char **argv);
+int	hk_cmd_policy(struct hk_cmd_env *env, int argc, char **argv);
+int	hk_cmd_exec(struct hk_cmd_env *env, int argc, char **argv);
 int	hk_cmd_show(struct hk_cmd_env *env, int argc, char **argv);
 int	hk_cmd_ping(struct hk_cmd_env *env, int argc, char **argv);
 int	hk_cmd_doctor(struct hk_cmd_env *env, int argc, char **argv);
@@ -108,6 +123,6 @@ int	hk_cmd_help(struct hk_cmd_env *env, int argc, char **argv);
 int	hk_cmd_explain(const struct hk_cmd_env *env, const struct hk_command *command);
 
 extern const struct hk_cmd_option hk_run_options[], hk_ping_options[], hk_help_options[];
-extern const char *const hk_show_words[];
+extern const char *const hk_show_words[], *const hk_policy_words[], *const hk_exec_words[];
 
 #endif /* HK_CMD_H */

@@ -3,6 +3,7 @@
  * hooker run: reads what the daemon shall do, then becomes the daemon.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include "cmd.h"
 #include "../carrier/carrier.h"
@@ -132,6 +133,23 @@ static int set_udplite(const struct hk_cmd_env *env, void *ctx, const char *valu
 	return hk_cmd_usage(env, "--udplite %s: not auto, native or deployed", value);
 }
 
+static int set_policy(const struct hk_cmd_env *env, void *ctx, const char *value)
+{
+	struct hk_relay_config *config = ctx;
+	struct hk_policy *policy;
+	char *text;
+	size_t len;
+	int err;
+
+	err = hk_cmd_read_policy(env, value, &text, &len, &policy);
+	if (err)
+		return err;
+	free(text);
+	config->policy = policy;	/* for as long as the daemon lives */
+	config->policy_file = value;
+	return HK_EXIT_OK;
+}
+
 static int set_cc(const struct hk_cmd_env *env, void *ctx, const char *value)
 {
 	if (!htp_cc_by_name(value))
@@ -198,6 +216,8 @@ const struct hk_cmd_option hk_run_options[] = {
 	  "native, deployed (BPF) or auto (default: auto, native where there are sockets)" },
 	{ "cc", 0, "NAME", false, set_cc,
 	  "congestion control, bbr or cubic (default: bbr)" },
+	{ "policy", 0, "FILE", false, set_policy,
+	  "rules to start with, as \"hooker policy load\" takes them" },
 	{ "to", 0, "PREFIX[:PORT]", true, add_to,
 	  "outgoing connections to offer (without --to and --from-port: all)" },
 	{ "from-port", 0, "PORT", true, add_from_port,

@@ -73,7 +73,9 @@ static void hello_read(struct htp_reader *r, struct htp_hello *hello)
 	hello->nonce = htp_read_be(r, 8);
 	hello->max_datagram = htp_read_be(r, 2);
 	hello->version = htp_read_be(r, 1);
-	htp_read_be(r, 1);
+	hello->other_class = htp_read_be(r, 1);
+	hello->own_class = hello->other_class >> 4;
+	hello->other_class &= 0x0f;
 	hello->window = htp_read_be(r, 4);
 	hello->stream_window = htp_read_be(r, 4);
 }
@@ -170,7 +172,7 @@ ssize_t htp_hello_write(void *pkt, size_t cap, __u8 type, __u64 dst_id,
 	htp_write_be(&w, hello->nonce, 8);
 	htp_write_be(&w, hello->max_datagram, 2);
 	htp_write_be(&w, hello->version, 1);
-	htp_write_be(&w, 0, 1);
+	htp_write_be(&w, hello->own_class << 4 | (hello->other_class & 0x0f), 1);
 	htp_write_be(&w, hello->window, 4);
 	htp_write_be(&w, hello->stream_window, 4);
 	htp_write_be(&w, 0, 4);

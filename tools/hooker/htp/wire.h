@@ -108,11 +108,13 @@ struct htp_hdr {
  * @nonce:	     HELLO: chosen by the sender; HELLO_ACK: that of the HELLO answered
  * @max_datagram:    largest datagram the sender takes, bytes of UDP payload
  * @version:	     highest HTP version the sender speaks
+ * @own_class:	     kind of what the sender sends, a number from 0 to 15 that it knows
+ * @other_class:     kind of what the receiver sends, as its SYN-ACK said
  * @window:	     bytes of all streams together it takes before MAX_DATA
  * @stream_window:   bytes of each stream it takes before MAX_STREAM_DATA
  *
  * Layout after the header: src_id u64, instance u64, nonce u64, max_datagram
- * u16, version u8, reserved u8, window u32, stream_window u32, reserved u32,
+ * u16, version u8, own_class u4, other_class u4, window u32, stream_window u32, reserved u32,
  * then zero padding, so that a HELLO also proves that its size passes.
  */
 struct htp_hello {
@@ -121,6 +123,7 @@ struct htp_hello {
 	__u64	nonce;
 	__u16	max_datagram;
 	__u8	version;
+	__u8	own_class, other_class;
 	__u32	window;
 	__u32	stream_window;
 };

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../htp/cc.h"
 #include "../tcp/addr.h"
 #include "private.h"
 
@@ -57,6 +58,7 @@ static void answer_flow(struct hk_report *rep, const struct hk_flow *f)
 	hk_report_str(rep, "role", f->active ? "client" : "server");
 	hk_report_str(rep, "proto", proto_of(f->peer));
 	hk_report_str(rep, "state", flow_state(f));
+	hk_report_u64(rep, "rule", f->action.pref);
 	hk_report_u64(rep, "app_to_net_bytes", f->reader.in_bytes);
 	hk_report_u64(rep, "net_to_app_bytes", f->out_bytes);
 	hk_report_u64(rep, "fast_lane_bytes", f->reader.fast_bytes);
@@ -102,6 +104,7 @@ static void answer_peer(struct hk_report *rep, const struct hk_peer *peer)
 	hk_report_str(rep, "address", endpoint(text, peer->path.remote, peer->path.rport));
 	hk_report_str(rep, "local", endpoint(text, peer->path.local, 0));
 	hk_report_str(rep, "proto", proto_of(peer));
+	hk_report_str(rep, "cc", (hk_class_cc(peer->relay, peer->kind.own) ?: &htp_cc_bbr)->name);
 	hk_report_str(rep, "state", peer_states[peer->state]);
 	hk_report_str(rep, "role", peer->initiator ? "initiator" : "responder");
 	hk_report_u64(rep, "streams", stats.nr_streams);
@@ -225,7 +228,7 @@ static int answer_stats(struct hk_relay *r, struct hk_report *rep)
 /**
  * hk_answer - write what the control socket was asked for
  * @priv:   relay
- * @what:   "flows", "peers" or "stats"
+ * @what:   "flows", "peers", "stats" or "policy"
  * @report: to write to
  *
  * Return: 0, -ENOENT if there is no such thing.
@@ -238,5 +241,7 @@ int hk_answer(void *priv, const char *what, struct hk_report *report)
 		return answer_peers(priv, report);
 	if (!strcmp(what, "stats"))
 		return answer_stats(priv, report);
+	if (!strcmp(what, "policy"))
+		return hk_rules_answer(priv, report);
 	return -ENOENT;
 }

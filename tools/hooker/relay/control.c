@@ -2,8 +2,8 @@
 /*
  * The daemon's side of the control socket.
  *
- * A client goes from reading (its request) to answering (status and report) to
- * closed. Nothing here blocks: sockets are non-blocking, a request and the memory
+ * A client goes from reading (its request, perhaps with a body) to answering (status and
+ * report) to closed. Nothing here blocks: sockets are non-blocking, a request and the memory
  * of all answers are bounded, each event sends one chunk at most, and a client
  * that is not done after HK_CONTROL_TIMEOUT_S is dropped. So neither a slow nor a
  * hostile client costs the daemon more than a slot for that time.
@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -242,6 +243,8 @@ static void client_close(struct hk_control_client *client)
 {
 	fd_close(&client->fd);		/* leaves the epoll set by itself */
 	hk_report_exit(&client->answer);
+	free(client->body);
+	client->body = NULL;
 	client->gen++;
 }
 
@@ -298,6 +301,8 @@ static void client_init(struct hk_control *ctl, struct hk_control_client *client
 	client->fd = fd;
 	client->deadline_ns = now_ns() + HK_CONTROL_TIMEOUT_S * NSEC_PER_SEC;
 	client->request_len = 0;
+	client->body_len = 0;
+	client->body_size = 0;
 	client->answering = false;
 	client->status_len = 0;
 	client->sent = 0;
@@ -397,6 +402,55 @@ static void answer_make(struct hk_control *ctl, struct hk_control_client *client
 	status_set(client, "ok", text);
 }
 
+/* "do WHAT LENGTH" in place: then the body is awaited */
+static bool is_command(struct hk_control_client *client, char *line)
+{
+	char *what = line + 3, *size;
+	unsigned long len;
+
+	if (strncmp(line, "do ", 3))
+		return false;
+	size = what + strspn(what, WORD_CHARS);
+	if (size == what || *size != ' ' || hk_number_parse(size + 1, 0, HK_CONTROL_BODY, &len))
+		return false;
+	*size = '\0';
+	client->body = malloc(len + 1);
+	client->body_size = len;
+	return client->body;
+}
+
+/* Once all of it is there */
+static bool body_done(struct hk_control *ctl, struct hk_control_client *client)
+{
+	char why[HK_CONTROL_STATUS - 16] = "not a request that this daemon knows";
+	int err = -ENOENT;
+
+	if (client->body_len < client->body_size)
+		return false;
+	if (ctl->command)
+		err = ctl->command(ctl->priv, client->request + 3, client->body, client->body_len,
+				   why, sizeof(why));
+	if (err)
+		refuse(client, why);
+	else
+		status_set(client, "ok", "0");
+	return true;
+}
+
+/* What came with the first line */
+static bool body_begin(struct hk_control *ctl, struct hk_control_client *client, const char *rest)
+{
+	size_t len = client->request + client->request_len - rest;
+
+	if (len > client->body_size) {
+		refuse(client, "more bytes than were announced");
+		return true;
+	}
+	memcpy(client->body, rest, len);
+	client->body_len = len;
+	return body_done(ctl, client);
+}
+
 /* Returns true when the request is complete, well-formed or not, and the status is set */
 static bool request_done(struct hk_control *ctl, struct hk_control_client *client,
 			 const struct source *source)
@@ -410,6 +464,8 @@ static bool request_done(struct hk_control *ctl, struct hk_control_client *clien
 		return true;
 	}
 	*newline = '\0';
+	if (is_command(client, client->request))
+		return body_begin(ctl, client, newline + 1);
 	if (newline + 1 != client->request + client->request_len ||
 	    strlen(client->request) != client->request_len - 1)
 		refuse(client, "one line of text is a request");
@@ -443,25 +499,35 @@ static void answer_send(struct hk_control_client *client)
 	client_close(client);		/* done, or the client is gone */
 }
 
-static void client_handle(struct hk_control *ctl, struct hk_control_client *client,
-			  const struct source *source)
+/* Returns false on error or at the end */
+static bool client_recv(struct hk_control_client *client)
 {
+	char *to = client->request + client->request_len;
 	size_t room = sizeof(client->request) - client->request_len;
 	ssize_t n;
 
+	if (client->body) {
+		to = client->body + client->body_len;
+		room = client->body_size - client->body_len;
+	}
+	n = recv(client->fd, to, room, 0);
+	if (n > 0)
+		*(client->body ? &client->body_len : &client->request_len) += n;
+	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+static void client_handle(struct hk_control *ctl, struct hk_control_client *client,
+			  const struct source *source)
+{
 	if (client->answering) {
 		answer_send(client);
 		return;
 	}
-	n = recv(client->fd, client->request + client->request_len, room, 0);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) {
+	if (!client_recv(client)) {
 		client_close(client);
 		return;
 	}
-	client->request_len += n;
-	if (!request_done(ctl, client, source))
+	if (!(client->body ? body_done(ctl, client) : request_done(ctl, client, source)))
 		return;
 	client->answering = true;
 	if (poll_set(ctl, EPOLL_CTL_MOD, client->fd, EPOLLOUT, client - ctl->clients, client->gen))
@@ -509,6 +575,24 @@ static void listen_arm(struct hk_control *ctl)
 		return;
 	if (!poll_set(ctl, EPOLL_CTL_MOD, ctl->listen_fd, want ? EPOLLIN : 0, EV_LISTEN, 0))
 		ctl->listening = want;
+}
+
+/**
+ * hk_control_on_command() - what carries out requests that change something
+ * @ctl:     opened
+ * @command: does @what with a body of @len bytes, not NUL-terminated, and returns 0; or
+ *           writes the reason, one line, into @why (of @size bytes) and returns a
+ *           negative errno. @what is what a client sent: letters, digits, '-' and '_'.
+ *           Must not call back into @ctl.
+ * @priv:    first argument of @command
+ */
+void hk_control_on_command(struct hk_control *ctl,
+			   int (*command)(void *priv, const char *what, const char *body,
+					  size_t len, char *why, size_t size),
+			   void *priv)
+{
+	ctl->command = command;
+	ctl->priv = priv;
 }
 
 /**

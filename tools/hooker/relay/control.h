@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The control socket: /run/hooker/NAME.sock, where `hooker show` asks a running
- * daemon.
+ * daemon, and `hooker policy` tells it what to do.
  *
  * A client connects, sends one line "show OBJECT" or "show OBJECT json", and
  * gets "ok LENGTH", a newline and so many bytes, or "error REASON" and a newline;
  * then the daemon closes. The length tells a complete answer from one that a dying
  * daemon cut short.
+ *
+ * What changes something is "do WHAT LENGTH", a newline and so many bytes; it is done as a
+ * whole or not at all, and answered with "ok 0" or "error REASON".
  */
 #ifndef HK_CONTROL_H
 #define HK_CONTROL_H
@@ -19,6 +22,8 @@
 
 #define HK_CONTROL_CLIENTS	8	/* served at once; others wait in the backlog */
 #define HK_CONTROL_REQUEST	256	/* bytes of a request, newline included */
+#define HK_CONTROL_STATUS	512	/* bytes of an answer's first line, newline included */
+#define HK_CONTROL_BODY		(256 * 1024)	/* bytes that may follow "do" */
 #define HK_CONTROL_NAME		64	/* bytes of a daemon's name, NUL included */
 #define HK_CONTROL_PATH		96	/* bytes of a socket's path, NUL included */
 #define HK_CONTROL_TIMEOUT_S	5	/* from connecting to the last byte */
@@ -30,6 +35,9 @@
  * @deadline_ns: CLOCK_MONOTONIC time at which it is dropped
  * @request:     what came so far
  * @request_len: bytes of it
+ * @body:        what follows a "do"; owned, NULL for other requests
+ * @body_len:    bytes of it that are there
+ * @body_size:   bytes of it that were announced
  * @answering:   the request is complete and the rest is sent
  * @status:      first line of the answer, sent before the report
  * @status_len:  bytes of it
@@ -42,8 +50,10 @@ struct hk_control_client {
 	__u64			deadline_ns;
 	char			request[HK_CONTROL_REQUEST];
 	size_t			request_len;
+	char			*body;
+	size_t			body_len, body_size;
 	bool			answering;
-	char			status[64];
+	char			status[HK_CONTROL_STATUS];
 	size_t			status_len;
 	struct hk_report	answer;
 	size_t			sent;
@@ -60,6 +70,8 @@ struct hk_control_client {
  * @lock_path:  of the lock file
  * @ino:        inode of the socket: a path that leads elsewhere is not ours to remove
  * @retry_ns:   accept() failed for lack of descriptors: not armed before this time; else 0
+ * @command:    carries out a "do", see hk_control_on_command(); NULL: none is known
+ * @priv:       its first argument
  * @clients:    slots
  *
  * All descriptors are owned, -1 when closed. One thread.
@@ -71,6 +83,9 @@ struct hk_control {
 	char				lock_path[HK_CONTROL_PATH];
 	ino_t				ino;
 	__u64				retry_ns;
+	int				(*command)(void *priv, const char *what, const char *body,
+						   size_t len, char *why, size_t size);
+	void				*priv;
 	struct hk_control_client	clients[HK_CONTROL_CLIENTS];
 };
 
@@ -78,6 +93,10 @@ bool	hk_control_name_ok(const char *name);
 int	hk_control_open(struct hk_control *ctl, const char *name);
 void	hk_control_close(struct hk_control *ctl);
 int	hk_control_poll_fd(const struct hk_control *ctl);
+void	hk_control_on_command(struct hk_control *ctl,
+			      int (*command)(void *priv, const char *what, const char *body,
+					     size_t len, char *why, size_t size),
+			      void *priv);
 void	hk_control_handle(struct hk_control *ctl,
 			  int (*answer)(void *priv, const char *what, struct hk_report *r),
 			  void *priv);

@@ -47,6 +47,8 @@ static int send_hello(struct hk_relay *r, struct hk_port *port, const struct hk_
 		.nonce = nonce,
 		.max_datagram = HK_DATAGRAM_BUF,
 		.version = HTP_VERSION,
+		.own_class = peer->kind.own,
+		.other_class = peer->kind.other,
 		.window = HK_ASSOC_WINDOW,
 		.stream_window = HK_STREAM_WINDOW,
 	};
@@ -169,6 +171,9 @@ static void choose(struct hk_peer *peer)
 		return;
 	}
 	r->stats[HK_REL_HELLO_ANSWERED]++;
+	/* who waits for no connection asks at once, or the responder would forget us */
+	if (LIST_EMPTY(&peer->flows))
+		htp_assoc_suspect(peer->assoc, r->now_ns);
 	take_waiting(peer);
 }
 
@@ -292,6 +297,7 @@ static struct hk_peer *find_initiator(struct hk_relay *r, const struct hk_datagr
 static struct hk_peer *new_responder(struct hk_relay *r, struct hk_port *port,
 				     const struct hk_datagram *dgram, const struct htp_hello *hello)
 {
+	struct hk_kind kind = { .own = hello->other_class, .other = hello->own_class };
 	__be64 instance = htobe64(hello->instance);
 	struct hk_peer *peer;
 
@@ -300,7 +306,7 @@ static struct hk_peer *new_responder(struct hk_relay *r, struct hk_port *port,
 	/* spoofed ones can't keep the others out: they are the first to go */
 	if (r->nr_unproven >= HK_MAX_UNPROVEN)
 		hk_peer_fail(hk_peer_oldest_unproven(r), HTP_CODE_TIMEOUT);
-	peer = hk_peer_create(r, &dgram->path, (const __u8 *)&instance);
+	peer = hk_peer_create(r, &dgram->path, (const __u8 *)&instance, &kind);
 	if (!peer)
 		return NULL;
 	r->nr_unproven++;

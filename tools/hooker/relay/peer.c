@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "../htp/cc.h"
 #include "private.h"
 
 #define IDLE_NS		(600 * NSEC_PER_SEC)
@@ -90,11 +89,12 @@ static int random_id(struct hk_relay *r, __u64 *id)
  * @r:	      relay
  * @path:     where to
  * @instance: the other daemon's
+ * @kind:     of association
  *
  * Return: owned by @r; NULL if there are HK_MAX_PEERS already, or no memory.
  */
 struct hk_peer *hk_peer_create(struct hk_relay *r, const struct hk_path *path,
-			       const __u8 instance[8])
+			       const __u8 instance[8], const struct hk_kind *kind)
 {
 	struct hk_peer *peer;
 
@@ -112,6 +112,7 @@ struct hk_peer *hk_peer_create(struct hk_relay *r, const struct hk_path *path,
 	}
 	peer->relay = r;
 	peer->path = *path;
+	peer->kind = *kind;
 	memcpy(peer->instance, instance, sizeof(peer->instance));
 	peer->timer.fire = peer_timer;
 	peer->created_ns = r->now_ns;
@@ -127,30 +128,41 @@ static bool is_usable(const struct hk_peer *peer)
 	       (peer->state == HK_PEER_UP && !htp_assoc_is_closed(peer->assoc));
 }
 
+/* Who said HELLO chose the carriers; of ours, the one in use must be allowed */
+static bool is_of_kind(const struct hk_peer *peer, const struct hk_kind *kind)
+{
+	if (peer->kind.own != kind->own || peer->kind.other != kind->other)
+		return false;
+	if (peer->initiator)
+		return peer->kind.protos == kind->protos;
+	return peer->port->carrier.ops->proto & kind->protos;
+}
+
 /**
  * hk_peer_get - the peer for a new connection; HELLO starts if there is none yet
  * @r:	      relay
  * @path:     from this host's address to the other daemon's
  * @instance: the other daemon's
- * @protos:   carriers to try, HK_PROTO_*
+ * @kind:     of association
+ * @blocked:  carriers not to try, HK_PROTO_*
  * @rtt_ns:   round trip that TCP's handshake took
  *
  * Return: in UP or HELLO; NULL: no room.
  */
 struct hk_peer *hk_peer_get(struct hk_relay *r, const struct hk_path *path, const __u8 instance[8],
-			    __u8 protos, __u64 rtt_ns)
+			    const struct hk_kind *kind, __u8 blocked, __u64 rtt_ns)
 {
 	struct hk_peer *peer;
 
 	LIST_FOREACH(peer, &r->peers, all)
-		if (is_usable(peer) && same_hosts(&peer->path, path) &&
+		if (is_usable(peer) && same_hosts(&peer->path, path) && is_of_kind(peer, kind) &&
 		    !memcmp(peer->instance, instance, sizeof(peer->instance)))
 			return peer;
-	peer = hk_peer_create(r, path, instance);
+	peer = hk_peer_create(r, path, instance, kind);
 	if (!peer)
 		return NULL;
 	peer->initiator = true;
-	peer->protos = protos;
+	peer->protos = kind->protos & ~blocked;
 	peer->rtt_ns = rtt_ns;
 	hk_hello_start(peer);
 	return is_usable(peer) ? peer : NULL;
@@ -212,7 +224,7 @@ static struct htp_assoc *create_assoc(struct hk_peer *peer, const struct htp_hel
 		.initiator = peer->initiator,
 		.max_datagram = max_datagram,
 		.probe_max = hk_pathmtu_limit(peer),
-		.cc = peer->relay->config->cc ? htp_cc_by_name(peer->relay->config->cc) : NULL,
+		.cc = hk_class_cc(peer->relay, peer->kind.own),
 		.initial_rtt_ns = peer->rtt_ns,
 		.stream_window = HK_STREAM_WINDOW,
 		.window = HK_ASSOC_WINDOW,

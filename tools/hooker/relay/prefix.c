@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../tcp/addr.h"
 #include "relay.h"
 
 /* The parts of a prefix's text; len and port are empty when not given */
@@ -140,4 +141,22 @@ const char *hk_prefix_parse(const char *text, struct hk_prefix *prefix)
 	if (host_bits_set(prefix->addr, prefix->len))
 		return "bits behind the prefix length are set";
 	return NULL;
+}
+
+/**
+ * hk_prefix_format() - write a prefix as hk_prefix_parse() reads it, without port
+ * @prefix: the prefix
+ * @text:   filled
+ *
+ * Return: @text.
+ */
+const char *hk_prefix_format(const struct hk_prefix *prefix, char text[HK_PREFIX_TEXT])
+{
+	bool v4 = prefix->len >= 96 && hk_addr_is_mapped(prefix->addr);
+	char addr[INET6_ADDRSTRLEN];
+
+	inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? &prefix->addr[3] : prefix->addr, addr,
+		  sizeof(addr));
+	snprintf(text, HK_PREFIX_TEXT, "%s/%u", addr, prefix->len - (v4 ? 96 : 0));
+	return text;
 }

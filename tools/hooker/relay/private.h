@@ -76,6 +76,16 @@ enum hk_flow_end {
 };
 
 /**
+ * struct hk_kind - associations with one host differ in these; flows share one of their kind
+ * @protos: carriers that both ends allow, HK_PROTO_*
+ * @own:    class of what we send, see struct hk_action
+ * @other:  class of what the peer sends, a number of its own choice
+ */
+struct hk_kind {
+	__u8	protos, own, other;
+};
+
+/**
  * struct hk_flow - one hooked connection
  * @relay:	 owner
  * @slot:	 index into the relay's flows, and of its hk_lane
@@ -94,6 +104,7 @@ enum hk_flow_end {
  * @rcv_wscale:	 active: window scale that the application offered, if it did
  * @server_token: active: names the connection to the peer
  * @offer:	 passive: what the SYN-ACK said
+ * @action:	 what the rules say
  * @seen_ns:	 active: when the SYN-ACK came; its clock is extrapolated from here
  * @reader:	 what was read from the application, by lane
  * @out_bytes:	 written to the application
@@ -127,6 +138,7 @@ struct hk_flow {
 	__u8			rcv_wscale;
 	__u32			server_token;
 	struct hk_offer		offer;
+	struct hk_action	action;
 	__u64			seen_ns;
 	struct hk_lane_reader	reader;
 	__u64			out_bytes;
@@ -190,6 +202,7 @@ struct hk_way {
  * @homeless:	 the local address in use is gone, and there is no other yet
  * @moved:	 which has happened: the connections' address is not the one in use
  * @instance:	 the other daemon's instance id, as bytes of the option
+ * @kind:	 of association; its @protos are of use to the initiator only
  * @local_id:	 what the peer writes into datagrams to us
  * @remote_id:	 what we write
  * @port:	 carrier in use (HELLO: the best that answered); borrowed
@@ -224,6 +237,7 @@ struct hk_peer {
 	__be32			told[HTP_PATHS][4];
 	bool			homeless, moved;
 	__u8			instance[8];
+	struct hk_kind		kind;
 	__u64			local_id, remote_id;
 	struct hk_port		*port;
 	struct htp_assoc	*assoc;
@@ -300,6 +314,8 @@ struct hk_blocked {
  * @routed:	 they are in place
  * @control:	 control socket
  * @controlled:	 it is open
+ * @policy:	 rules that hold
+ * @first_rules: those that it started with, as the data plane got them
  * @addr_events: rtnetlink, changes of addresses and devices
  * @refused_devs: devices that could not be attached to, and were told of
  * @nr_refused:	 of them, ever
@@ -344,6 +360,8 @@ struct hk_relay {
 	bool				routed;
 	struct hk_control		control;
 	bool				controlled;
+	struct hk_policy		*policy;
+	struct hk_policy_rule		*first_rules;
 	struct mnl_socket		*addr_events;
 	int				refused_devs[HK_MAX_REFUSED];
 	unsigned int			nr_refused;
@@ -405,10 +423,10 @@ void	hk_takeover_opened(struct hk_peer *peer, struct htp_stream *stream);
 
 /* peer.c: associations and the datagrams in and out */
 struct hk_peer *hk_peer_get(struct hk_relay *r, const struct hk_path *path, const __u8 instance[8],
-			    __u8 protos, __u64 rtt_ns);
+			    const struct hk_kind *kind, __u8 blocked, __u64 rtt_ns);
 struct hk_peer *hk_peer_by_id(struct hk_relay *r, __u64 id);
 struct hk_peer *hk_peer_create(struct hk_relay *r, const struct hk_path *path,
-			       const __u8 instance[8]);
+			       const __u8 instance[8], const struct hk_kind *kind);
 int	hk_peer_up(struct hk_peer *peer, const struct htp_hello *hello, __u32 max_datagram);
 unsigned int hk_peers_from(struct hk_relay *r, const __be32 raddr[4]);
 struct hk_peer *hk_peer_oldest_unproven(struct hk_relay *r);
@@ -461,7 +479,6 @@ int	hk_port_flush(struct hk_relay *r, struct hk_port *port);
 void	hk_port_on_poll(struct hk_relay *r, unsigned int index, __u32 events);
 
 /* host.c: what the machine is like */
-int	hk_host_cgroup2(char *path, size_t size);
 int	hk_host_netns_cookie(__u64 *cookie);
 
 /* devices.c: devices that run the XDP program */
@@ -472,6 +489,14 @@ void	hk_devices_sync(struct hk_relay *r);
 int	hk_locals_open(struct hk_relay *r);
 void	hk_locals_close(struct hk_relay *r);
 void	hk_locals_on_poll(struct hk_relay *r);
+
+/* rules.c: the policy */
+int	hk_rules_open(struct hk_relay *r);
+void	hk_rules_close(struct hk_relay *r);
+int	hk_rules_command(void *priv, const char *what, const char *body, size_t len, char *why,
+			 size_t size);
+int	hk_rules_answer(const struct hk_relay *r, struct hk_report *rep);
+const struct htp_cc_ops *hk_class_cc(const struct hk_relay *r, __u8 class);
 
 /* answer.c: `show` */
 int	hk_answer(void *priv, const char *what, struct hk_report *report);

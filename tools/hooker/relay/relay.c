@@ -31,6 +31,7 @@
 #define STALE_NS	(500 * NSEC_PER_MSEC)
 #define HOLD_MAX_NS	(5 * NSEC_PER_SEC)
 #define DRAIN_NS	(3 * NSEC_PER_SEC)
+#define PATIENT_NS	(86400 * NSEC_PER_SEC)
 #define MAX_EVENTS	256
 
 /**
@@ -226,6 +227,7 @@ static int start_control(struct hk_relay *r)
 	if (err)
 		return err;
 	r->controlled = true;
+	hk_control_on_command(&r->control, hk_rules_command, r);
 	return hk_relay_poll(r, EPOLL_CTL_ADD, hk_control_poll_fd(&r->control), EPOLLIN,
 			     hk_source_pack(HK_SRC_CONTROL, 0, 0));
 }
@@ -295,6 +297,8 @@ static int start(struct hk_relay *r)
 	if (!err)
 		err = fill_bpf_config(r);
 	if (!err)
+		err = hk_rules_open(r);
+	if (!err)
 		err = start_injectors(r);
 	if (!err)
 		err = start_steering(r);
@@ -327,6 +331,7 @@ static void stop(struct hk_relay *r)
 	if (r->controlled)
 		hk_control_close(&r->control);
 	hk_timers_exit(&r->timers);
+	hk_rules_close(r);
 	free(r->rx_bufs);
 	free(r->by_id);
 	free(r->by_key);
@@ -347,7 +352,8 @@ static void on_signal(struct hk_relay *r)
 		if (r->drain_until_ns)
 			r->drain_until_ns = r->now_ns;
 		else
-			r->drain_until_ns = r->now_ns + DRAIN_NS;
+			r->drain_until_ns = r->now_ns +
+					    (r->config->patient ? PATIENT_NS : DRAIN_NS);
 		__atomic_store_n(&r->live->draining, 1, __ATOMIC_RELEASE);
 	}
 }
@@ -450,19 +456,34 @@ static void close_associations(struct hk_relay *r)
 	}
 }
 
+/* Those that were left to plain TCP don't need us any more */
+static __u32 count_carried(const struct hk_relay *r)
+{
+	struct hk_flow *f;
+	__u32 nr = 0;
+	unsigned int i;
+
+	for (i = 0; i < HK_BUCKETS; i++)
+		LIST_FOREACH(f, &r->by_key[i], by_key)
+			nr += !f->native;
+	return nr;
+}
+
 static bool is_drained(const struct hk_relay *r)
 {
-	return r->drain_until_ns && (!r->nr_flows || r->now_ns >= r->drain_until_ns);
+	return r->drain_until_ns && (r->now_ns >= r->drain_until_ns || !count_carried(r));
 }
 
 static void loop(struct hk_relay *r)
 {
 	struct epoll_event events[MAX_EVENTS];
+	__u32 left;
 
 	while (!is_drained(r))
 		pass(r, events);
-	if (r->nr_flows)
-		hk_info("%u connections were reset: still open after %llu s", r->nr_flows,
+	left = count_carried(r);
+	if (left)
+		hk_info("%u connections were reset: still open after %llu s", left,
 			DRAIN_NS / NSEC_PER_SEC);
 	close_associations(r);
 	hk_peers_events(r);

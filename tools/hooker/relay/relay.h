@@ -10,6 +10,8 @@
 #include <net/if.h>
 #include "../dataplane/dataplane.h"
 
+struct hk_policy;
+
 #define HK_DEFAULT_PORT		18507
 #define HK_DEFAULT_NAME		"default"
 #define HK_RUN_DIR		"/run/hooker"
@@ -50,7 +52,10 @@ struct hk_prefix {
  * @nr_from_ports: how many
  * @fast_lane:   whether there is one
  * @udplite:     enum hk_udplite
+ * @policy:      rules to start with; NULL: none
+ * @policy_file: where they come from
  * @cc:          congestion controller, one that htp_cc_by_name() knows; NULL: HTP's default
+ * @patient:     the first signal waits for all connections to end, however long that takes
  * @debug:       print libbpf's and the verifier's messages
  */
 struct hk_relay_config {
@@ -67,13 +72,21 @@ struct hk_relay_config {
 	unsigned int		nr_from_ports;
 	enum hk_fast_lane	fast_lane;
 	enum hk_udplite		udplite;
+	const struct hk_policy	*policy;
+	const char		*policy_file;
 	const char		*cc;
+	bool			patient;
 	bool			debug;
 };
+
+/* relay/host.c */
+int	hk_host_cgroup2(char *path, size_t size);
 
 /* relay/prefix.c: what users write */
 int	hk_number_parse(const char *text, unsigned long min, unsigned long max,
 			unsigned long *value);
+#define HK_PREFIX_TEXT	64	/* bytes of any prefix as text, NUL included */
+const char *hk_prefix_format(const struct hk_prefix *prefix, char text[HK_PREFIX_TEXT]);
 const char *hk_prefix_parse(const char *text, struct hk_prefix *prefix);
 
 int	hk_relay_run(const struct hk_relay_config *config);

@@ -518,6 +518,21 @@ void hk_report_end(struct hk_report *r)
 }
 
 /**
+ * hk_report_line() - write a line as it is, in a document that has a form of its own
+ * @r:    the report; plain, no array or section open. JSON has no such lines: -EINVAL
+ * @text: the line, without its newline
+ */
+void hk_report_line(struct hk_report *r, const char *text)
+{
+	if (r->json || r->depth != 1) {
+		fail(r, -EINVAL);
+		return;
+	}
+	put(r, text);
+	put(r, "\n");
+}
+
+/**
  * hk_report_str() - write a string
  * @r:     the report
  * @name:  its name in an object, NULL in an array

@@ -117,6 +117,7 @@ void	hk_report_section(struct hk_report *r, const char *name);
 void	hk_report_object(struct hk_report *r);
 void	hk_report_end(struct hk_report *r);
 
+void	hk_report_line(struct hk_report *r, const char *text);
 void	hk_report_str(struct hk_report *r, const char *name, const char *value);
 void	hk_report_u64(struct hk_report *r, const char *name, __u64 value);
 void	hk_report_s64(struct hk_report *r, const char *name, __s64 value);

@@ -326,16 +326,24 @@ static bool peer_path(const struct hk_flow_key *key, const struct hk_option *opt
 static bool attach_peer(struct hk_flow *f, const struct hk_option *opt, __u64 rtt_ns)
 {
 	struct hk_relay *r = f->relay;
+	__u8 blocked = hk_blocked_protos(r, f->key.raddr, opt->instance);
+	struct hk_kind kind = {
+		.protos = opt->protos & f->action.protos & r->live->protos,
+		.own = f->action.class,
+		.other = opt->ver_flags >> HK_OPT_CLASS_SHIFT & HK_CLASS_MASK,
+	};
+	struct hk_peer *peer;
 	struct hk_path path;
-	__u8 protos;
 
-	protos = opt->protos & r->live->protos & ~hk_blocked_protos(r, f->key.raddr,
-								       opt->instance);
-	if (!protos || r->drain_until_ns || !peer_path(&f->key, opt, &path))
+	if (!(kind.protos & ~blocked) || r->drain_until_ns || !peer_path(&f->key, opt, &path))
 		return false;
-	f->peer = hk_peer_get(r, &path, opt->instance, protos, rtt_ns);
-	if (!f->peer)
+	peer = hk_peer_get(r, &path, opt->instance, &kind, blocked, rtt_ns);
+	if (!peer)
 		return false;
+	/* later connections will find it up */
+	if ((f->action.flags & HK_ACTION_NATIVE_FIRST) && peer->state != HK_PEER_UP)
+		return false;
+	f->peer = peer;
 	LIST_INSERT_HEAD(&f->peer->flows, f, by_peer);
 	return true;
 }
@@ -372,6 +380,7 @@ static void on_synack(struct hk_relay *r, const struct hk_synack_event *ev)
 	f->synack_len = ev->len;
 	memcpy(f->synack, ev->packet, ev->len);
 	f->rcv_wscale = ev->rcv_wscale;
+	f->action = ev->action;
 	f->seen_ns = r->now_ns;
 	if (hk_segment_parse(f->synack, f->synack_len, &synack) || !synack.option) {
 		hk_takeover_leave(f);
@@ -407,7 +416,8 @@ void hk_takeover_event(void *priv, const void *record, size_t len)
  * The offer an OPEN refers to: answered by this daemon, to that very peer, lately.
  * The token alone proves nothing: it can be overheard or guessed, and an instance id
  * is what the peer says of itself. So the addresses must be those of the association,
- * which HELLO has proven. An offer that doesn't fit stays for whom it was made to.
+ * which HELLO has proven. And it must be an association of the kind that the rules here
+ * want for this connection. An offer that doesn't fit stays for whom it was made to.
  */
 static int find_offer(struct hk_peer *peer, struct htp_stream *stream, struct hk_offer *offer)
 {
@@ -425,6 +435,9 @@ static int find_offer(struct hk_peer *peer, struct htp_stream *stream, struct hk
 	if (memcmp(offer->peer.instance, peer->instance, sizeof(peer->instance)) ||
 	    memcmp(offer->key.laddr, peer->path.local, sizeof(offer->key.laddr)) ||
 	    memcmp(offer->key.raddr, peer->path.remote, sizeof(offer->key.raddr)))
+		return -EPERM;
+	if (offer->action.class != peer->kind.own ||
+	    !(offer->action.protos & peer->port->carrier.ops->proto))
 		return -EPERM;
 	hk_dataplane_del_offer(r->dp, token);
 	return r->now_ns > offer->ns + OFFER_MAX_NS ? -ESTALE : 0;
@@ -447,6 +460,7 @@ static int take_incoming(struct hk_peer *peer, struct htp_stream *stream,
 	f->peer = peer;
 	LIST_INSERT_HEAD(&peer->flows, f, by_peer);
 	f->offer = *offer;
+	f->action = offer->action;
 	f->seen_ns = r->now_ns;
 	state_of_client(f, &state);
 	err = hk_flow_forge(f, &state);
