@@ -36,8 +36,7 @@
 #define READY		"hooker: ready\n"
 
 const char *const hk_exec_words[] = {
-	"in", "out", "from", "to", "port", "via", "cover", "cc", "hold", "native-first", "none",
-	"--", NULL
+	"in", "out", "from", "to", "port", "via", "cover", "cc", "hold", "native-first", "none", NULL
 };
 
 /* Passed on to the command if somebody sent them to us; the terminal sends to both */
