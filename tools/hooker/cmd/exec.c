@@ -475,8 +475,10 @@ int hk_cmd_exec(struct hk_cmd_env *env, int argc, char **argv)
 		return err ? err : hk_cmd_explain(env, hk_command_find("exec"));
 	if (x.argv >= argv + argc)
 		return hk_cmd_usage(env, "\"-- COMMAND\" is missing");
+	err = read_rule(env, &x.rule, nr, argv);
+	if (err)
+		return err;
 	if (env->json)
 		return hk_cmd_usage(env, "-j: the output is the command's own");
-	err = read_rule(env, &x.rule, nr, argv);
-	return err ? err : run(&x);
+	return run(&x);
 }

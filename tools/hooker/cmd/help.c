@@ -54,7 +54,7 @@ static void print_overview(void)
 	puts("that run it.\n");
 	puts("Usage: hooker [OPTIONS] COMMAND [ARGUMENTS]\n\nCommands:");
 	for (cmd = hk_commands; cmd->name; cmd++)
-		printf("  %-10s %-20s %s\n", cmd->name, cmd->args, cmd->help);
+		printf("  %-10s %-27s %s\n", cmd->name, cmd->args, cmd->help);
 	print_options("Options", hk_global_options);
 	puts("\n\"hooker help COMMAND\" explains one command; see also hooker(8).");
 }

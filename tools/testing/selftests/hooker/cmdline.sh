@@ -75,6 +75,23 @@ USAGE_ERRORS=(
 	"listener port|--from-port 0: |run --from-port 0"
 	"listener port twice|--from-port 80: given twice|run --from-port 80 --from-port 80"
 	"too many listener ports|more than 64|run $(printf -- '--from-port %d ' {1..65})"
+	"no verb for policy|nothing named to do|policy"
+	"unknown verb for policy|frobs: not one of add, del, list, flush, load|policy frobs add"
+	"rule without words|the rule says nothing to do|policy add"
+	"rule with an unknown word|\"prot\": not a word of a rule; expected pref|policy add prot 6"
+	"rule without its value|port: N[-N] is missing|policy add none port"
+	"word with a comment|has neither blanks nor '#'|policy add none#"
+	"rule to delete|del: expected \"pref N\"|policy del 7"
+	"too much to flush|all: unexpected argument|policy flush all"
+	"too much to list|all: unexpected argument|policy list all"
+	"file missing|load: FILE is missing|policy load"
+	"two files|b: unexpected argument|policy load a b"
+	"cover that is a lie|cover header: not possible|policy add cover header"
+	"exec without a command|\"-- COMMAND\" is missing|exec none"
+	"exec with an unknown word|\"frob\": not a word of a rule|exec frob -- true"
+	"exec with a number|pref, first: the rule stands|exec pref 1 hold -- true"
+	"exec with a cgroup|cgroup: the command gets one|exec cgroup a hold -- true"
+	"exec as JSON|the output is the command's own|exec -j -- true"
 	"daemon as JSON|the daemon prints no report|run -j"
 )
 
@@ -446,12 +463,12 @@ not_for_others()
 
 # ---- here it begins ----
 
-tap_plan $((${#USAGE_ERRORS[@]} + ${#FAKES[@]} + 18))
+tap_plan $((${#USAGE_ERRORS[@]} + ${#FAKES[@]} + 19))
 
 for line in "${USAGE_ERRORS[@]}"; do
 	IFS='|' read -r name want args <<<"$line"
 	# shellcheck disable=SC2086 # arguments are words
-	if [ "$name" = "daemon as JSON" ]; then
+	if [[ "$name" = *" as JSON" ]]; then
 		run_hooker $args
 		[ "$RC" -eq 2 ] && is_json "$TMP/out" && grep -qF "$want" "$TMP/out"
 		tap_result $? "usage: $name"
@@ -464,6 +481,7 @@ tap_check "usage: -j counts wherever it stands" json_late
 tap_check "help knows all commands and options" help_lists_everything
 tap_check "version" version_says
 tap_check "a full disk is noticed" full_disk
+tap_check "policy: no daemon" show_fails "no daemon $NOBODY is running" --name $NOBODY policy list
 tap_check "show: no daemon" show_fails "no daemon $NOBODY is running" --name $NOBODY show flows
 tap_check "doctor: -j is JSON and agrees with the exit code" doctor_json
 tap_check "doctor: each finding has a way out" doctor_way_out
@@ -520,6 +538,10 @@ completion_works()
 		{ echo "p: $(completes hooker show p)"; return 1; }
 	[ "$(completes hooker --name x run --fr)" = --from-port ] ||
 		{ echo "--fr: $(completes hooker --name x run --fr)"; return 1; }
+	[ "$(completes hooker policy add nat)" = native-first ] ||
+		{ echo "nat: $(completes hooker policy add nat)"; return 1; }
+	[ "$(completes hooker exec cc cu)" = cubic ] || { echo "cc has no cubic"; return 1; }
+	completes hooker exec cc cubic -- tru | grep -qx true || { echo "no command"; return 1; }
 	completes hooker run --dev '' | grep -qx lo || { echo "--dev has no lo"; return 1; }
 }
 if [ -r "$completion" ]; then
