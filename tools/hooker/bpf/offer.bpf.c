@@ -105,7 +105,7 @@ static __always_inline bool is_ruled_in(const struct hk_policy_query *q, bool by
 }
 
 static __always_inline bool offers_to(struct bpf_sock_ops *ctx, const struct hk_flow_key *key,
-					    struct hk_action *action)
+				      struct hk_action *action)
 {
 	struct hk_policy_query q = { .port = key->rport, .out = true };
 	struct bpf_sock *sk = ctx->sk;
@@ -132,7 +132,7 @@ static __always_inline struct cgroup *cgroup_of_listener(struct bpf_sock_ops *ct
 }
 
 static __always_inline bool answers_to(struct bpf_sock_ops *ctx, const struct hk_flow_key *key,
-					   struct hk_action *action)
+				       struct hk_action *action)
 {
 	struct hk_policy_query q = { .port = key->lport, .cgroup = cgroup_of_listener(ctx) };
 

@@ -191,7 +191,7 @@ static __always_inline __u32 hk_policy_gen(void)
 	__u32 zero = 0;
 	struct hk_live *live = bpf_map_lookup_elem(&hk_live, &zero);
 
-	return live ? *(volatile __u32 *)&live->policy : 0;
+	return live ? PIN(live->policy) : 0;
 }
 
 /* Adding 0 is a full barrier: what was looked up before it is not read after it */
@@ -205,7 +205,7 @@ static __always_inline __u32 hk_policy_gen_after(void)
 
 /* Fails open: whoever meets with HK_POLICY_TRIES new policies in a row stays plain TCP */
 static __always_inline enum hk_policy_result hk_policy_find(const struct hk_policy_query *q,
-							     struct hk_action *action)
+							    struct hk_action *action)
 {
 	__u32 gen;
 	int i, result;

@@ -36,7 +36,8 @@
 #define READY		"hooker: ready\n"
 
 const char *const hk_exec_words[] = {
-	"in", "out", "from", "to", "port", "via", "cover", "cc", "hold", "native-first", "none", NULL
+	"in", "out", "from", "to", "port", "via", "cover", "cc", "hold", "native-first", "none",
+	NULL
 };
 
 /* Passed on to the command if somebody sent them to us; the terminal sends to both */
@@ -67,8 +68,7 @@ struct exec {
 
 static int read_rule(struct hk_cmd_env *env, struct hk_rule *rule, int argc, char **argv)
 {
-	static char hold[] = "hold";
-	char *const none_given[] = { hold };
+	char hold[] = "hold", *const none_given[] = { hold };
 	struct hk_policy_error error = {};
 
 	if (hk_rule_parse(rule, argc ? argv : none_given, argc ? argc : 1, &error))
@@ -200,7 +200,10 @@ static void remove_rule(struct exec *x)
 /* The usual port, which firewalls know, or any that is free */
 static __u16 choose_port(void)
 {
-	struct sockaddr_in6 addr = { .sin6_family = AF_INET6, .sin6_port = htons(HK_DEFAULT_PORT) };
+	struct sockaddr_in6 addr = {
+		.sin6_family = AF_INET6,
+		.sin6_port = htons(HK_DEFAULT_PORT),
+	};
 	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	socklen_t len = sizeof(addr);
 

@@ -24,7 +24,7 @@ static int check(struct hk_cmd_env *env, int argc, char **argv)
 
 	for (i = 0; i < argc; i++) {
 		if (!*argv[i] || strpbrk(argv[i], " \t\r\v\f\n#"))
-			return hk_cmd_usage(env, "\"%.40s\": a word is not empty and has neither blanks nor '#'",
+			return hk_cmd_usage(env, "\"%.40s\": a word has neither blanks nor '#'",
 					    argv[i]);
 	}
 	if (!strcmp(argv[0], "add") && hk_rule_parse(&rule, argv + 1, argc - 1, &error))
@@ -35,7 +35,7 @@ static int check(struct hk_cmd_env *env, int argc, char **argv)
 	       hk_cmd_no_arguments(env, argc - 1, argv + 1);
 }
 
-static int edit(struct hk_cmd_env *env, int argc, char **argv)
+static int do_edit(struct hk_cmd_env *env, int argc, char **argv)
 {
 	char line[HK_RULE_TEXT + 64] = "";
 	size_t used = 0;
@@ -83,7 +83,7 @@ int hk_cmd_read_policy(const struct hk_cmd_env *env, const char *path, char **te
 	return err;
 }
 
-static int load(struct hk_cmd_env *env, int argc, char **argv)
+static int do_load(struct hk_cmd_env *env, int argc, char **argv)
 {
 	struct hk_policy *policy;
 	char *text, prefix[256];
@@ -105,7 +105,7 @@ static int load(struct hk_cmd_env *env, int argc, char **argv)
 	return err;
 }
 
-static int list(struct hk_cmd_env *env, int argc, char **argv)
+static int do_list(struct hk_cmd_env *env, int argc, char **argv)
 {
 	int err = hk_cmd_no_arguments(env, argc - 1, argv + 1);
 
@@ -116,11 +116,11 @@ static const struct {
 	const char	*name;
 	int		(*fn)(struct hk_cmd_env *env, int argc, char **argv);
 } verbs[] = {
-	{ "add", edit },
-	{ "del", edit },
-	{ "list", list },
-	{ "flush", edit },
-	{ "load", load },
+	{ "add", do_edit },
+	{ "del", do_edit },
+	{ "list", do_list },
+	{ "flush", do_edit },
+	{ "load", do_load },
 };
 
 /**
@@ -139,7 +139,8 @@ int hk_cmd_policy(struct hk_cmd_env *env, int argc, char **argv)
 	if (err || env->help)
 		return err ? err : hk_cmd_explain(env, hk_command_find("policy"));
 	if (!argc)
-		return hk_cmd_usage(env, "nothing named to do; choose add, del, list, flush or load");
+		return hk_cmd_usage(env, "nothing named to do; %s",
+				    "choose add, del, list, flush or load");
 	for (i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
 		if (!strcmp(argv[0], verbs[i].name))
 			return verbs[i].fn(env, argc, argv);

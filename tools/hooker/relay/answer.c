@@ -9,6 +9,7 @@
 
 #include "../htp/cc.h"
 #include "../tcp/addr.h"
+#include "policy.h"
 #include "private.h"
 
 #define ENDPOINT_LEN	(INET6_ADDRSTRLEN + 10)
@@ -216,6 +217,7 @@ static int answer_stats(struct hk_relay *r, struct hk_report *rep)
 	hk_report_u64(rep, "old_listeners_served", served);
 	hk_report_u64(rep, "old_listeners_left", left);
 	hk_report_u64(rep, "memory_bytes", r->memory_bytes);
+	hk_report_u64(rep, "rules", r->policy->nr);
 	hk_report_u64(rep, "flows", r->nr_flows);
 	hk_report_u64(rep, "peers", r->nr_peers);
 	for (i = 0; i < HK_NR_REL_STATS; i++)

@@ -464,7 +464,8 @@ static bool request_done(struct hk_control *ctl, struct hk_control_client *clien
 		return true;
 	}
 	*newline = '\0';
-	if (is_command(client, client->request))
+	if (client->request + strlen(client->request) == newline &&
+	    is_command(client, client->request))
 		return body_begin(ctl, client, newline + 1);
 	if (newline + 1 != client->request + client->request_len ||
 	    strlen(client->request) != client->request_len - 1)

@@ -215,12 +215,14 @@ enum word {
  * @not:   words that can't stand beside it
  * @set:   takes it over
  */
-static const struct rule_word {
+struct rule_word {
 	const char	*name, *value;
 	unsigned int	not;
 	int		(*set)(struct hk_rule *rule, const char *value,
 			       struct hk_policy_error *error);
-} rule_words[NR_WORDS] = {
+};
+
+static const struct rule_word rule_words[NR_WORDS] = {
 	[W_PREF]	= { "pref", "N", BIT(W_FIRST), set_pref },
 	[W_FIRST]	= { "first", NULL, BIT(W_PREF), set_first },
 	[W_IN]		= { "in", NULL, BIT(W_OUT), set_in },

@@ -69,6 +69,22 @@ static int answer(void *priv, const char *what, struct hk_report *r)
 	return 0;
 }
 
+/* "sum": what the bytes must add up to stands in the first one */
+static int command(void *priv, const char *what, const char *body, size_t len, char *why,
+		   size_t size)
+{
+	unsigned char sum = 0;
+	size_t i;
+
+	++*(__u64 *)priv;
+	for (i = 1; i < len; i++)
+		sum += body[i];
+	if (!strcmp(what, "sum") && (!len || sum == (unsigned char)body[0]))
+		return 0;
+	snprintf(why, size, "%s: %zu bytes that do not add up", what, len);
+	return -EINVAL;
+}
+
 static void be_daemon(const char *name, struct shared *shared, bool few_files)
 {
 	struct pollfd pfd = { .events = POLLIN };
@@ -84,6 +100,7 @@ static void be_daemon(const char *name, struct shared *shared, bool few_files)
 		close(limit.rlim_cur);
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
+	hk_control_on_command(&ctl, command, &asked);
 	__atomic_store_n(&shared->opened, true, __ATOMIC_RELEASE);
 	if (shared->err)
 		_exit(1);
@@ -231,6 +248,65 @@ TEST_F(control, refusals)
 	EXPECT_ANSWER("error one line of text is a request\n", "show stats\nshow stats\n");
 	EXPECT_ANSWER("error one line of text is a request\n", "show stats\0 json\n");
 	EXPECT_ANSWER("ok 12\n{\"asked\":1}\n", "show stats json\n");
+}
+
+TEST_F(control, commands)
+{
+	EXPECT_ANSWER("ok 0\n", "do sum 0\n");
+	EXPECT_ANSWER("ok 0\n", "do sum 3\n\3\1\2");
+	EXPECT_ANSWER("ok 0\n", "do sum 4\n\12\n\0\0");
+	EXPECT_ANSWER("error sum: 2 bytes that do not add up\n", "do sum 2\n\1\2");
+	EXPECT_ANSWER("error else: 0 bytes that do not add up\n", "do else 0\n");
+	EXPECT_ANSWER("ok 12\n{\"asked\":6}\n", "show stats json\n");
+}
+
+TEST_F(control, commands_refused)
+{
+	EXPECT_ANSWER("error more bytes than were announced\n", "do sum 1\n\0\0");
+	EXPECT_ANSWER("error more bytes than were announced\n", "do sum 0\n\0");
+	EXPECT_ANSWER("error one line of text is a request\n", "do sum 1\0\nx");
+	EXPECT_ANSWER("error not a request that this daemon knows\n", "do sum\n");
+	EXPECT_ANSWER("error not a request that this daemon knows\n", "do sum \n");
+	EXPECT_ANSWER("error not a request that this daemon knows\n", "do sum -1\n");
+	EXPECT_ANSWER("error not a request that this daemon knows\n", "do sum 1 \n");
+	EXPECT_ANSWER("error not a request that this daemon knows\n", "do sum 262145\n");
+	EXPECT_ANSWER("error not a request that this daemon knows\n", "do sum 99999999999999\n");
+	EXPECT_ANSWER("error not a request that this daemon knows\n", "do ../x 1\n");
+	EXPECT_ANSWER("error not a request that this daemon knows\n", "do  1\n");
+	EXPECT_ANSWER("ok 12\n{\"asked\":1}\n", "show stats json\n");
+}
+
+/* The largest there may be, in pieces; and one that breaks off in the middle */
+TEST_F(control, command_in_pieces)
+{
+	static const char head[] = "do sum 262144\n";
+	char *body = calloc(1, HK_CONTROL_BODY), *text;
+	size_t at, len;
+	int fd, round;
+
+	ASSERT_NE(NULL, body);
+	body[0] = 7;
+	body[HK_CONTROL_BODY - 1] = 7;
+	for (round = 0; round < 2; round++) {
+		fd = connect_client(self->path);
+		ASSERT_LE(0, fd);
+		for (at = 0; head[at]; at++)
+			ASSERT_EQ(1, send(fd, head + at, 1, MSG_NOSIGNAL));
+		for (at = 0; at < HK_CONTROL_BODY >> round; at += len) {
+			len = HK_CONTROL_BODY - at < 10007 ? HK_CONTROL_BODY - at : 10007;
+			ASSERT_EQ(len, send(fd, body + at, len, MSG_NOSIGNAL));
+		}
+		if (round)
+			break;
+		text = read_all(fd, &len);
+		ASSERT_NE(NULL, text);
+		EXPECT_STREQ("ok 0\n", text);
+		free(text);
+		close(fd);
+	}
+	close(fd);
+	free(body);
+	EXPECT_ANSWER("ok 12\n{\"asked\":2}\n", "show stats json\n");
 }
 
 TEST_F(control, request_too_long)

@@ -46,7 +46,8 @@ TEST(hello_round_trip)
 {
 	const struct htp_hello in = {
 		.src_id = 1ULL << 63 | 1, .instance = 2ULL << 60, .nonce = 3, .max_datagram = 1444,
-		.version = 1, .window = 8 << 20, .stream_window = 1 << 20,
+		.version = 1, .own_class = 9, .other_class = 2, .window = 8 << 20,
+		.stream_window = 1 << 20,
 	};
 	struct htp_hello out;
 	__u8 pkt[2000];
@@ -65,6 +66,8 @@ TEST(hello_round_trip)
 	EXPECT_EQ(in.nonce, out.nonce);
 	EXPECT_EQ(in.max_datagram, out.max_datagram);
 	EXPECT_EQ(in.version, out.version);
+	EXPECT_EQ(in.own_class, out.own_class);
+	EXPECT_EQ(in.other_class, out.other_class);
 	EXPECT_EQ(in.window, out.window);
 	EXPECT_EQ(in.stream_window, out.stream_window);
 

@@ -42,7 +42,8 @@ static const struct {
 	{ "add none\nadd hold\ndel pref 1000", "pref 1010 hold" },
 	{ "add cgroup a none\nadd hold\nadd cgroup a hold\ndel cgroup a", "pref 1010 hold" },
 	{ "add native-first cc bbr out via udp cover full port 1-2 to ::1 from ::2 cgroup c pref 3",
-	  "pref 3 out from ::2/128 to ::1/128 port 1-2 cgroup c via udp cover full cc bbr native-first" },
+	  "pref 3 out from ::2/128 to ::1/128 port 1-2 cgroup c via udp cover full cc bbr "
+	  "native-first" },
 };
 
 /* Line that is named, and a part of the message: the word, or what was expected */
@@ -155,7 +156,8 @@ TEST_F(policy, order_is_that_of_the_numbers)
 	static const __u32 order[] = { 3, 499, 500, 1000, 1010 };
 	size_t i;
 
-	ASSERT_EQ(0, read_text(self->policy, "add pref 500 hold\nadd pref 3 none\nadd pref 1000 none\n"
+	ASSERT_EQ(0, read_text(self->policy,
+			       "add pref 500 hold\nadd pref 3 none\nadd pref 1000 none\n"
 			       "add hold\ndel pref 3\nadd first none\nadd pref 3 hold",
 			       &self->error));
 	ASSERT_EQ(ARRAY_SIZE(order), self->policy->nr);
@@ -185,7 +187,7 @@ TEST_F(policy, limits)
 		len += sprintf(text + len, "add hold\n");
 	EXPECT_EQ(0, read_text(self->policy, text, &self->error));
 	EXPECT_EQ(HK_MAX_POLICY, self->policy->nr);
-	strcpy(text + len, "add none");
+	sprintf(text + len, "add none");
 	EXPECT_NE(0, read_text(self->policy, text, &self->error));
 	EXPECT_EQ(HK_MAX_POLICY + 1, self->error.line);
 	EXPECT_NE(NULL, strstr(self->error.text, "more than 256 rules"));
@@ -209,10 +211,11 @@ TEST_F(policy, limits)
 }
 
 static const char *const pieces[] = {
-	"add ", "del ", "flush", "\n", " ", "pref ", "first ", "in ", "out ", "from ", "to ", "port ",
+	"add ", "del ", "flush", "\n", " ", "pref ", "first ", "in ", "out ", "from ", "to ",
+	"port ",
 	"cgroup ", "via ", "cover ", "cc ", "hold ", "native-first ", "none ", "1", "65535", "-",
-	"192.0.2.0/24 ", "2001:db8::/32 ", "udp ", "udplite,udp ", "full ", "header ", "cubic ", "#",
-	"/sys/fs/cgroup/a ", "\t", "999999999999999999999 ", "\x01\xff ", ",", "[::]:1 ",
+	"192.0.2.0/24 ", "2001:db8::/32 ", "udp ", "udplite,udp ", "full ", "header ", "cubic ",
+	"#", "/sys/fs/cgroup/a ", "\t", "999999999999999999999 ", "\x01\xff ", ",", "[::]:1 ",
 };
 
 /* Whatever is taken is written in a form that is taken again and gives the same */

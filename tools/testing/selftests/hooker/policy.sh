@@ -209,11 +209,13 @@ congestion_control()
 		{ echo "no association was shared: $(ccs c)"; return 1; }
 }
 
+shows_rule() { [ "$(hooker_show c flows -j | json_values rule)" = "$1" ]; }
+
 rule_is_shown()
 {
 	printf 'add pref 77 port %d hold\n' $PORT | rules c || return
 	on_bg c long "$TAPP" client -t 20 --up 3m --down 3m "$(addr s)" $PORT
-	wait_for 5 eval '[ "$(hooker_show c flows -j | json_values rule)" = 77 ]'
+	wait_for 5 shows_rule 77
 	local rc=$?
 	bg_wait long
 	return $rc

@@ -340,7 +340,7 @@ TEST_F(policy, cgroup_and_those_below)
 struct writer {
 	struct hk_policy_store	*store;
 	struct hk_policy_rule	rules[2][2];
-	volatile bool		stop;
+	bool			stop;
 	unsigned int		installed;
 	int			err;
 };
@@ -350,7 +350,7 @@ static void *write_on(void *arg)
 {
 	struct writer *w = arg;
 
-	while (!w->stop && !w->err)
+	while (!__atomic_load_n(&w->stop, __ATOMIC_RELAXED) && !w->err)
 		w->err = hk_policy_install(w->store, w->rules[w->installed++ & 1], 2);
 	return NULL;
 }
@@ -381,7 +381,7 @@ TEST_F(policy, replaced_in_one_step)
 				met[self->skel->bss->queries[i].pref]++;
 		}
 	}
-	w.stop = true;
+	__atomic_store_n(&w.stop, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
 	EXPECT_EQ(0, w.err);
 	TH_LOG("%u policies; rules met: none %u, %u %u %u %u; gave up %u", w.installed, met[0],
