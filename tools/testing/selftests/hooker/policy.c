@@ -41,9 +41,8 @@ static const struct {
 	{ "add none\nflush\nadd hold", "pref 1000 hold" },
 	{ "add none\nadd hold\ndel pref 1000", "pref 1010 hold" },
 	{ "add cgroup a none\nadd hold\nadd cgroup a hold\ndel cgroup a", "pref 1010 hold" },
-	{ "add native-first cc bbr out via udp cover full port 1-2 to ::1 from ::2 cgroup c pref 3",
-	  "pref 3 out from ::2/128 to ::1/128 port 1-2 cgroup c via udp cover full cc bbr "
-	  "native-first" },
+	{ "add hold cc bbr out via udp cover full port 1-2 to ::1 from ::2 cgroup c pref 3",
+	  "pref 3 out from ::2/128 to ::1/128 port 1-2 cgroup c via udp cover full cc bbr hold" },
 };
 
 /* Line that is named, and a part of the message: the word, or what was expected */
