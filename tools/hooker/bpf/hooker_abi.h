@@ -93,7 +93,8 @@ _Static_assert(sizeof(struct hk_bpf_config) == 56, "hk_bpf_config is ABI");
 /**
  * struct hk_live - what the daemon tells all programs while it runs; one mmapable slot
  * @heartbeat_ns: CLOCK_MONOTONIC, at least every 100 ms
- * @draining:	  not 0: no new offers, no new connections taken over
+ * @draining:	  not 0: no new offers, no new connections taken over; also while the
+ *		  daemon has no room for more
  * @protos:	  HK_PROTO_* that are open now
  * @policy:	  generation of the rules that hold; 0: there are none
  * @pad:	  zero

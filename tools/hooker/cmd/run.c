@@ -158,6 +158,18 @@ static int set_cc(const struct hk_cmd_env *env, void *ctx, const char *value)
 	return HK_EXIT_OK;
 }
 
+static int set_memory(const struct hk_cmd_env *env, void *ctx, const char *value)
+{
+	const unsigned long min = HK_MIN_MEMORY >> 20, max = 1 << 20;
+	unsigned long mib;
+
+	if (hk_number_parse(value, min, max, &mib))
+		return hk_cmd_usage(env, "--memory %s: not a number of MiB from %lu to %lu",
+				    value, min, max);
+	((struct hk_relay_config *)ctx)->memory = (__u64)mib << 20;
+	return HK_EXIT_OK;
+}
+
 static bool same_prefix(const struct hk_prefix *a, const struct hk_prefix *b)
 {
 	return !memcmp(a->addr, b->addr, sizeof(a->addr)) && a->len == b->len && a->port == b->port;
@@ -218,6 +230,8 @@ const struct hk_cmd_option hk_run_options[] = {
 	  "congestion control, bbr or cubic (default: bbr)" },
 	{ "policy", 0, "FILE", false, set_policy,
 	  "rules to start with, as \"hooker policy load\" takes them" },
+	{ "memory", 0, "MIB", false, set_memory,
+	  "most for data of all connections together, MiB (default: 1024)" },
 	{ "to", 0, "PREFIX[:PORT]", true, add_to,
 	  "outgoing connections to offer (without --to and --from-port: all)" },
 	{ "from-port", 0, "PORT", true, add_from_port,

@@ -43,6 +43,9 @@ static void config_fill(struct htp_config *config)
 		config->cc = &htp_cc_bbr;
 	if (!config->initial_rtt_ns)
 		config->initial_rtt_ns = HTP_INITIAL_RTT_NS;
+	config->max_stream_window = htp_max(config->max_stream_window, config->stream_window);
+	config->max_window = htp_max(config->max_window, config->window);
+	config->max_stream_buffer = htp_max(config->max_stream_buffer, config->stream_buffer);
 	config->max_datagram = htp_min(config->max_datagram, HTP_MAX_DATAGRAM);
 	config->probe_max = htp_min(config->probe_max, HTP_MAX_DATAGRAM);
 	/* the peer must have had time to answer a PING before it counts as dead */
@@ -85,16 +88,16 @@ struct htp_assoc *htp_assoc_create(const struct htp_config *config, __u64 now_ns
 	a->now = now_ns;
 	assoc_init_lists(a);
 	htp_acks_init(&a->acks);
+	htp_window_init(a);
 	htp_recovery_init(a);
 	htp_repair_init(a);
 	htp_pmtu_init(a);
 	htp_path_init(a);
 	htp_ecn_init(a);
-	a->max_ahead = AHEAD_MIN + filled.window / 512;
+	a->max_ahead = AHEAD_MIN + filled.max_window / 512;
 	a->next_id = filled.initiator ? 2 : 1;
 	a->tx_limit = filled.peer_window;
 	a->tx_blocked_at = HTP_NEVER;
-	a->rx_limit = filled.window;
 	a->pace_ns = now_ns;
 	a->retry_ns = HTP_NEVER;
 	a->last_rx_ns = now_ns;
@@ -121,6 +124,7 @@ void htp_assoc_destroy(struct htp_assoc *a)
 		return;
 	while (!htp_list_is_empty(&a->streams))
 		htp_stream_destroy(htp_entry(a->streams.next, struct htp_stream, all));
+	htp_window_exit(a);
 	htp_chunk_drop_cache(a);
 	htp_sent_clear(a);
 	htp_repair_clear(a);
@@ -352,4 +356,5 @@ void htp_assoc_stats(const struct htp_assoc *a, struct htp_stats *stats)
 	stats->ecn_state = a->ecn.state;
 	stats->memory_bytes = a->memory;
 	stats->nr_streams = a->nr_streams;
+	htp_window_stats(a, stats);
 }

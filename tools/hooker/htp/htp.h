@@ -37,9 +37,12 @@ struct htp_cc_ops;
  *			@max_datagram (0): no larger ones are tried
  * @cc:			congestion controller; NULL is htp_cc_bbr
  * @initial_rtt_ns:	round trip of the handshake; 0: unknown, 333 ms is used
- * @stream_window:	receive window of each stream, bytes
- * @window:		receive window of all streams together, bytes
- * @stream_buffer:	unacknowledged and unsent bytes kept for each stream
+ * @stream_window:	receive window that a stream begins with, as told in the handshake, bytes
+ * @window:		that of all streams together
+ * @stream_buffer:	unacknowledged and unsent bytes kept for each stream, at least
+ * @max_stream_window:	how far a stream's window may grow; less than @stream_window: it doesn't
+ * @max_window:		likewise that of all streams together
+ * @max_stream_buffer:	likewise @stream_buffer
  * @peer_window:	the peer's @window, from its HELLO
  * @peer_stream_window:	the peer's @stream_window
  * @max_streams:	streams at once that the peer may have open
@@ -52,6 +55,10 @@ struct htp_cc_ops;
  * @free:		its counterpart, takes NULL
  * @ecn:		datagrams can be marked as htp_assoc_tx_via() says
  * @random:		64 bits that nobody can guess. NULL: the peer can't change its address
+ * @charge:		@bytes more may come from the peer, or, negative, less: false, and nothing
+ *			changed, if that is beyond what there is for all associations. Never
+ *			for negative @bytes or with @always. 0 bytes just ask whether there is
+ *			any left. NULL: there is no such limit
  * @priv:		first argument of them
  */
 struct htp_config {
@@ -63,6 +70,9 @@ struct htp_config {
 	__u32				stream_window;
 	__u32				window;
 	__u32				stream_buffer;
+	__u32				max_stream_window;
+	__u32				max_window;
+	__u32				max_stream_buffer;
 	__u32				peer_window;
 	__u32				peer_stream_window;
 	__u32				max_streams;
@@ -73,6 +83,7 @@ struct htp_config {
 	void				*(*alloc)(void *priv, size_t size);
 	void				(*free)(void *priv, void *ptr);
 	__u64				(*random)(void *priv);
+	bool				(*charge)(void *priv, __s64 bytes, bool always);
 	void				*priv;
 };
 
@@ -144,6 +155,10 @@ enum htp_ecn_state {
  * @ecn_failures:	 paths on which marks don't arrive as they were sent
  * @ecn_state:		 enum htp_ecn_state
  * @memory_bytes:	 allocated now, bookkeeping included
+ * @window_bytes:	 receive window of all streams together
+ * @stream_window_bytes: that of a new stream
+ * @unread_bytes:	 received, complete, and not yet read by the application
+ * @stream_buffer_bytes: bytes kept for each stream that sends
  * @nr_streams:		 streams that exist
  */
 struct htp_stats {
@@ -162,6 +177,7 @@ struct htp_stats {
 	__u64	ecn_sent, ecn_ce_received, ecn_ce_told, ecn_failures;
 	__u32	ecn_state;
 	__u64	memory_bytes;
+	__u64	window_bytes, stream_window_bytes, unread_bytes, stream_buffer_bytes;
 	__u32	nr_streams;
 };
 
@@ -232,6 +248,7 @@ int	htp_stream_finish(struct htp_stream *s);
 int	htp_stream_peek(struct htp_stream *s, struct iovec *iov, int nr_iov);
 int	htp_stream_consume(struct htp_stream *s, size_t len);
 size_t	htp_stream_unsent(const struct htp_stream *s);
+__u64	htp_stream_window(const struct htp_stream *s);
 
 /* The same with a copy, for callers that have the bytes already */
 ssize_t	htp_stream_write(struct htp_stream *s, const void *buf, size_t len);

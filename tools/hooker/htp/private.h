@@ -505,7 +505,8 @@ struct htp_sendq {
 
 void	htp_sendq_init(struct htp_sendq *q, __u64 limit);
 void	htp_sendq_clear(struct htp_assoc *a, struct htp_sendq *q);
-int	htp_sendq_reserve(struct htp_assoc *a, struct htp_sendq *q, struct iovec *iov, int nr_iov);
+int	htp_sendq_reserve(struct htp_assoc *a, struct htp_sendq *q, __u64 room, struct iovec *iov,
+			  int nr_iov);
 void	htp_sendq_commit(struct htp_assoc *a, struct htp_sendq *q, size_t len);
 void	htp_sendq_copy(const struct htp_sendq *q, __u64 offset, void *to, size_t len);
 void	htp_sendq_on_acked(struct htp_assoc *a, struct htp_sendq *q, __u64 offset, __u32 len,
@@ -539,6 +540,20 @@ int	htp_recvq_insert(struct htp_assoc *a, struct htp_recvq *q, __u64 offset,
 int	htp_recvq_peek(const struct htp_recvq *q, struct iovec *iov, int nr_iov);
 void	htp_recvq_consume(struct htp_assoc *a, struct htp_recvq *q, size_t len);
 
+/**
+ * struct htp_window - a receive window
+ * @size:     bytes
+ * @from:     bytes received when the two round trips began that are looked at
+ * @came:     bytes received in the two round trips before those
+ * @last:     and when the application last had all that was complete
+ * @since_ns: when those round trips began
+ * @grown_ns: when @size was last doubled
+ */
+struct htp_window {
+	__u32	size;
+	__u64	from, last, came, since_ns, grown_ns;
+};
+
 /* Frames a stream has to send besides its bytes */
 enum htp_want {
 	HTP_WANT_OPEN		= 1 << 0,
@@ -568,6 +583,7 @@ enum htp_want {
  * @code:	 why it is dead
  * @tx:		 bytes out
  * @rx:		 bytes in
+ * @window:	 of them
  * @local:	 opened by this side
  * @opened:	 OPEN was sent or came. Before that the application doesn't know it
  * @accepted:	 ACCEPT came, or htp_stream_accept() was called
@@ -593,6 +609,7 @@ struct htp_stream {
 	enum htp_code		code;
 	struct htp_sendq	tx;
 	struct htp_recvq	rx;
+	struct htp_window	window;
 	bool			local, opened, accepted, dead, owes_reset, stub, finished, released;
 };
 
@@ -706,6 +723,20 @@ void	htp_ecn_on_lost(struct htp_assoc *a);
 __u64	htp_ecn_on_ack(struct htp_assoc *a, const struct htp_ack *ack, __u32 nr, bool is_newest);
 void	htp_ecn_on_path(struct htp_assoc *a);
 
+/* window.c: flow control, and the memory that it bounds */
+void	htp_window_init(struct htp_assoc *a);
+void	htp_window_exit(struct htp_assoc *a);
+void	htp_window_init_stream(struct htp_stream *s);
+void	htp_window_on_consumed(struct htp_assoc *a, __u64 len);
+void	htp_window_on_read(struct htp_stream *s, __u64 len);
+void	htp_window_on_ahead(struct htp_stream *s);
+void	htp_window_on_complete(struct htp_assoc *a, __u64 len);
+__u64	htp_window_limit(struct htp_assoc *a);
+__u64	htp_window_stream_limit(struct htp_stream *s);
+__u64	htp_window_send_buffer(const struct htp_assoc *a);
+__u64	htp_window_send_room(const struct htp_stream *s);
+void	htp_window_stats(const struct htp_assoc *a, struct htp_stats *stats);
+
 /* tx.c */
 bool	htp_tx_is_pending(const struct htp_assoc *a);
 __u64	htp_tx_deadline(const struct htp_assoc *a);
@@ -750,10 +781,16 @@ void	htp_assoc_end(struct htp_assoc *a, enum htp_code code, bool tell_peer);
  * @tx_limit:	     the peer's MAX_DATA
  * @tx_sent:	     new bytes sent, all streams
  * @tx_blocked_at:   BLOCKED was written for this limit; HTP_NEVER: for none
+ * @tx_promise:	     the peer's window of new streams
  * @rx_limit:	     our MAX_DATA
  * @rx_received:     sum of all streams' furthest bytes
  * @rx_consumed:     bytes read or dropped
+ * @rx_unread:	     of the others, those that are complete
+ * @rx_window:	     what @rx_limit is made from
+ * @rx_promise:	     window with which the peer may begin a stream
+ * @rx_learned:	     window with which a stream begins, by what others have needed
  * @want_max:	     MAX_DATA is to be sent
+ * @want_promise:    @rx_promise is to be sent
  * @want_ping:	     PING is to be sent
  * @pace_debt:	     bytes sent earlier than the pacing rate has it, as of @pace_ns
  * @pace_ns:	     when a packet was last added to it
@@ -794,8 +831,10 @@ struct htp_assoc {
 	__u32			nr_chunks;
 
 	__u64			tx_limit, tx_sent, tx_blocked_at;
-	__u64			rx_limit, rx_received, rx_consumed;
-	bool			want_max, want_ping;
+	__u32			tx_promise, rx_promise, rx_learned;
+	__u64			rx_limit, rx_received, rx_consumed, rx_unread;
+	struct htp_window	rx_window;
+	bool			want_max, want_promise, want_ping;
 	double			pace_debt;
 	__u64			pace_ns, retry_ns;
 
@@ -808,14 +847,6 @@ struct htp_assoc {
 static inline __u64 htp_assoc_cwnd(const struct htp_assoc *a)
 {
 	return a->config.cc->cwnd(a->cc);
-}
-
-/* Bytes read or dropped make room in the association's window */
-static inline void htp_assoc_on_consumed(struct htp_assoc *a, __u64 bytes)
-{
-	a->rx_consumed += bytes;
-	if (2 * (a->rx_consumed + a->config.window - a->rx_limit) >= a->config.window)
-		a->want_max = true;
 }
 
 #endif /* HTP_PRIVATE_H */

@@ -2,7 +2,7 @@
 /*
  * Bytes of a stream that came from the peer, put together:
  *
- *	consumed <= contig <= highest <= limit,  limit - consumed <= stream_window
+ *	consumed <= contig <= highest <= limit,  limit - consumed <= window
  *
  * Memory is taken where bytes arrive, so it is bounded by the window even if
  * the peer sends single bytes far apart. A queue that is read empty owns none,

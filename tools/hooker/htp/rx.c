@@ -112,6 +112,11 @@ static int frame_apply(struct htp_assoc *a, const struct rx_packet *p,
 	case HTP_F_MAX_DATA:
 		on_max_data(a, frame->offset);
 		return 0;
+	case HTP_F_MAX_STREAM_DATA:
+		if (frame->stream)
+			break;
+		a->tx_promise = htp_max(a->tx_promise, htp_min(frame->offset, ~0U));
+		return 0;
 	case HTP_F_CLOSE:
 		htp_assoc_end(a, frame->code, false);
 		return 0;

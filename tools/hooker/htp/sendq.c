@@ -3,7 +3,7 @@
  * Bytes of a stream on their way to the peer. They stay in the chunks which
  * the application filled until they are acknowledged:
  *
- *	acked <= sent <= end,  end - acked <= stream_buffer
+ *	acked <= sent <= end,  end - acked <= max_stream_buffer
  *
  * Every byte of [acked, sent) is in a packet whose fate is open, in @lost, or
  * in @above. What can't be booked for lack of memory is sent again: that costs
@@ -59,10 +59,10 @@ static struct htp_chunk *sendq_add_chunk(struct htp_assoc *a, struct htp_sendq *
 	return NULL;
 }
 
-/* Number of iovecs with room; 0: full; -ENOMEM */
-int htp_sendq_reserve(struct htp_assoc *a, struct htp_sendq *q, struct iovec *iov, int nr_iov)
+/* Number of iovecs with room, @room bytes at most; 0: full; -ENOMEM */
+int htp_sendq_reserve(struct htp_assoc *a, struct htp_sendq *q, __u64 room, struct iovec *iov,
+		      int nr_iov)
 {
-	__u64 room = a->config.stream_buffer - htp_min(q->end - q->acked, a->config.stream_buffer);
 	struct htp_chunk *chunk;
 	int n;
 

@@ -74,12 +74,12 @@ struct htp_stream *htp_stream_create(struct htp_assoc *a, __u64 id, bool local)
 	htp_list_init(&s->data_link);
 	htp_list_init(&s->unseen_link);
 	htp_list_init(&s->reserve_link);
-	htp_sendq_init(&s->tx, a->config.peer_stream_window);
-	htp_recvq_init(&s->rx, a->config.stream_window);
+	htp_window_init_stream(s);
 	htp_list_add_tail(&a->streams, &s->all);
 	s->hash_next = *stream_bucket(a, id);
 	*stream_bucket(a, id) = s;
 	a->nr_streams++;
+	htp_stream_schedule(s);
 	return s;
 }
 
@@ -180,7 +180,9 @@ void htp_stream_kill(struct htp_stream *s, enum htp_code code)
 	htp_stream_forget_unopened(s);
 	htp_sendq_clear(a, &s->tx);
 	htp_recvq_clear(a, &s->rx);
-	htp_assoc_on_consumed(a, s->rx.highest - s->rx.consumed);
+	a->rx_unread -= s->rx.contig - s->rx.consumed;
+	htp_window_on_consumed(a, s->rx.highest - s->rx.consumed);
+	s->rx.contig = s->rx.highest;
 	s->rx.consumed = s->rx.highest;
 	htp_stream_schedule(s);
 }
@@ -269,7 +271,7 @@ struct htp_stream *htp_stream_open(struct htp_assoc *a, const void *data, size_t
 	s->opened = true;
 	s->open_data = copy;
 	s->open_len = len;
-	s->want = HTP_WANT_OPEN;
+	s->want |= HTP_WANT_OPEN;
 	htp_list_add_tail(&a->unseen_list, &s->unseen_link);
 	htp_stream_schedule(s);
 	return s;
@@ -361,7 +363,7 @@ int htp_stream_reserve(struct htp_stream *s, struct iovec *iov, int nr_iov)
 		return err;
 	htp_list_del(&s->reserve_link);
 	htp_list_add_tail(&s->a->reserve_list, &s->reserve_link);
-	return htp_sendq_reserve(s->a, &s->tx, iov, nr_iov);
+	return htp_sendq_reserve(s->a, &s->tx, htp_window_send_room(s), iov, nr_iov);
 }
 
 /**
@@ -437,18 +439,6 @@ int htp_stream_peek(struct htp_stream *s, struct iovec *iov, int nr_iov)
 	return -ENODATA;
 }
 
-/* The peer may send more once half of the window is free */
-static void stream_open_window(struct htp_stream *s)
-{
-	const struct htp_recvq *rx = &s->rx;
-	__u64 window = s->a->config.stream_window;
-
-	if (rx->final != HTP_NEVER || 2 * (rx->consumed + window - rx->limit) < window)
-		return;
-	s->want |= HTP_WANT_MAX;
-	htp_stream_schedule(s);
-}
-
 /**
  * htp_stream_consume() - bytes that htp_stream_peek() showed are done with
  * @s:   stream
@@ -463,8 +453,7 @@ int htp_stream_consume(struct htp_stream *s, size_t len)
 	if (len > s->rx.contig - s->rx.consumed)
 		return -EINVAL;
 	htp_recvq_consume(s->a, &s->rx, len);
-	htp_assoc_on_consumed(s->a, len);
-	stream_open_window(s);
+	htp_window_on_read(s, len);
 	return 0;
 }
 

@@ -160,7 +160,7 @@ static void set_highest(struct htp_stream *s, __u64 end, bool is_final)
 	if (is_final)
 		rx->final = end;
 	if (s->dead && rx->consumed < rx->highest) {
-		htp_assoc_on_consumed(s->a, rx->highest - rx->consumed);
+		htp_window_on_consumed(s->a, rx->highest - rx->consumed);
 		rx->consumed = rx->highest;
 	}
 }
@@ -210,6 +210,10 @@ static int on_stream(struct htp_stream *s, const struct htp_rx_frame *frame)
 		htp_stream_settle(s);
 		return 0;
 	}
+	if (s->rx.contig > contig)
+		htp_window_on_complete(s->a, s->rx.contig - contig);
+	else if (s->rx.highest > highest)
+		htp_window_on_ahead(s);
 	if (s->local)
 		set_accepted(s);	/* its ACCEPT is late or lost */
 	if (s->rx.contig > contig || (s->rx.contig == s->rx.final && !had_end))

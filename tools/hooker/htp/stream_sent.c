@@ -9,13 +9,12 @@
 static void bytes_acked(struct htp_stream *s, const struct htp_sent_frame *frame)
 {
 	struct htp_sendq *tx = &s->tx;
-	__u64 buffer = s->a->config.stream_buffer;
 
 	if (s->dead)
 		return;
 	htp_sendq_on_acked(s->a, tx, frame->offset, frame->len,
 			   frame->type == HTP_F_STREAM_FIN);
-	if (tx->want_room && buffer - (tx->end - tx->acked) >= buffer / 4) {
+	if (tx->want_room && htp_window_send_room(s) >= htp_window_send_buffer(s->a) / 4) {
 		tx->want_room = false;
 		htp_stream_raise(s, HTP_EV_WRITABLE);
 	}
@@ -87,6 +86,8 @@ static void assoc_frame_lost(struct htp_assoc *a, const struct htp_sent_frame *f
 {
 	if (frame->type == HTP_F_MAX_DATA && frame->offset == a->rx_limit)
 		a->want_max = true;
+	if (frame->type == HTP_F_MAX_STREAM_DATA && frame->offset == a->rx_promise)
+		a->want_promise = true;
 	if (frame->type == HTP_F_BLOCKED && frame->offset == a->tx_limit)
 		a->tx_blocked_at = HTP_NEVER;
 }

@@ -50,7 +50,7 @@ static bool wants_blocked(const struct htp_assoc *a)
 /* Is there anything but an ACK to send, whether or not it may leave now? */
 bool htp_tx_is_pending(const struct htp_assoc *a)
 {
-	if (a->want_max || a->want_ping || a->rc.probes || !htp_list_is_empty(&a->ctl_list))
+	if (a->want_max || a->want_promise || a->want_ping || a->rc.probes || !htp_list_is_empty(&a->ctl_list))
 		return true;
 	if (htp_list_is_empty(&a->data_list))
 		return false;
@@ -165,7 +165,7 @@ static bool put_frame(struct htp_assoc *a, struct tx_packet *p, __u8 type,
 	struct htp_writer old = p->w;
 
 	htp_write_be(&p->w, type, 1);
-	if (type == HTP_F_BLOCKED || s)
+	if (type == HTP_F_BLOCKED || type == HTP_F_MAX_STREAM_DATA || s)
 		htp_write_varint(&p->w, s ? s->id : 0);
 	if (type == HTP_F_RESET)
 		htp_write_varint(&p->w, s->code);
@@ -201,16 +201,6 @@ static ssize_t put_stream(struct htp_assoc *a, struct tx_packet *p, const struct
 	return len;
 }
 
-static bool put_window(struct htp_assoc *a, struct tx_packet *p, struct htp_stream *s)
-{
-	__u64 limit = s->rx.consumed + a->config.stream_window;
-
-	if (!put_frame(a, p, HTP_F_MAX_STREAM_DATA, s, limit))
-		return false;
-	s->rx.limit = limit;
-	return true;
-}
-
 static bool put_blocked(struct htp_assoc *a, struct tx_packet *p, struct htp_stream *s)
 {
 	if (!put_frame(a, p, HTP_F_BLOCKED, s, s->tx.limit))
@@ -229,7 +219,8 @@ static bool put_want(struct htp_assoc *a, struct tx_packet *p, struct htp_stream
 	case HTP_WANT_RESET:
 		return put_frame(a, p, HTP_F_RESET, s, s->tx.sent);
 	case HTP_WANT_MAX:
-		return put_window(a, p, s);
+		return put_frame(a, p, HTP_F_MAX_STREAM_DATA, s,
+				 htp_window_stream_limit(s));
 	default:
 		return put_blocked(a, p, s);
 	}
@@ -316,12 +307,10 @@ static void put_streams(struct htp_assoc *a, struct tx_packet *p)
 
 static void put_assoc(struct htp_assoc *a, struct tx_packet *p)
 {
-	__u64 limit = a->rx_consumed + a->config.window;
-
-	if (a->want_max && put_frame(a, p, HTP_F_MAX_DATA, NULL, limit)) {
-		a->rx_limit = limit;
+	if (a->want_max && put_frame(a, p, HTP_F_MAX_DATA, NULL, htp_window_limit(a)))
 		a->want_max = false;
-	}
+	if (a->want_promise && put_frame(a, p, HTP_F_MAX_STREAM_DATA, NULL, a->rx_promise))
+		a->want_promise = false;
 	if (wants_blocked(a) && put_frame(a, p, HTP_F_BLOCKED, NULL, a->tx_limit))
 		a->tx_blocked_at = a->tx_limit;
 }

@@ -65,6 +65,7 @@ static void answer_flow(struct hk_report *rep, const struct hk_flow *f)
 	hk_report_u64(rep, "fast_lane_bytes", f->reader.fast_bytes);
 	hk_report_u64(rep, "native_lane_bytes", f->reader.in_bytes - f->reader.fast_bytes);
 	hk_report_u64(rep, "lane_switches", f->lane->switches);
+	hk_report_u64(rep, "window_bytes", f->stream ? htp_stream_window(f->stream) : 0);
 	hk_report_end(rep);
 }
 
@@ -137,6 +138,10 @@ static void answer_peer(struct hk_report *rep, const struct hk_peer *peer)
 	hk_report_u64(rep, "ecn_ce_told", stats.ecn_ce_told);
 	hk_report_u64(rep, "congestion_events", stats.congestion_events);
 	hk_report_u64(rep, "memory_bytes", stats.memory_bytes);
+	hk_report_u64(rep, "window_bytes", stats.window_bytes);
+	hk_report_u64(rep, "stream_window_bytes", stats.stream_window_bytes);
+	hk_report_u64(rep, "stream_buffer_bytes", stats.stream_buffer_bytes);
+	hk_report_u64(rep, "unread_bytes", stats.unread_bytes);
 	hk_report_end(rep);
 }
 
@@ -172,6 +177,7 @@ static const char * const relay_stats[HK_NR_REL_STATS] = {
 	[HK_REL_PEERS_LOST]		= "peers_lost",
 	[HK_REL_TABLE_FULL]		= "table_full",
 	[HK_REL_MEMORY_FULL]		= "memory_full",
+	[HK_REL_WINDOW_REFUSED]		= "window_refused",
 	[HK_REL_ICMP_ERRORS]		= "icmp_errors",
 };
 
@@ -218,6 +224,9 @@ static int answer_stats(struct hk_relay *r, struct hk_report *rep)
 	hk_report_u64(rep, "old_listeners_left", left);
 	hk_report_u64(rep, "memory_bytes", r->memory_bytes);
 	hk_report_u64(rep, "rules", r->policy->nr);
+	hk_report_u64(rep, "memory_max_bytes", r->memory_max);
+	hk_report_u64(rep, "window_bytes", r->window_bytes);
+	hk_report_bool(rep, "memory_low", hk_memory_is_low(r));
 	hk_report_u64(rep, "flows", r->nr_flows);
 	hk_report_u64(rep, "peers", r->nr_peers);
 	for (i = 0; i < HK_NR_REL_STATS; i++)

@@ -29,6 +29,7 @@
 #define PUMP_IOVS	8
 #define TURN_BYTES	(4 << 20)	/* all flows in a loop pass: ACKs wait for it */
 #define CLOSING_NS	(20 * NSEC_PER_MSEC)
+#define MEMORY_NS	(20 * NSEC_PER_MSEC)
 
 static struct hk_flow_list *bucket(struct hk_relay *r, const struct hk_flow_key *key)
 {
@@ -266,6 +267,19 @@ static void input_ended(struct hk_flow *f, int err)
 	htp_stream_finish(f->stream);
 }
 
+static void wake_timer(struct hk_timer *timer, __u64 now_ns)
+{
+	(void)now_ns;
+	hk_flow_wake((void *)((char *)timer - offsetof(struct hk_flow, timer)));
+}
+
+/* The application's bytes stay in its socket till then: it is slowed down, not reset */
+static void wait_for_memory(struct hk_flow *f)
+{
+	f->timer.fire = wake_timer;
+	hk_timer_arm(&f->relay->timers, &f->timer, f->relay->now_ns + MEMORY_NS);
+}
+
 /* Returns false when nothing more can be read now */
 static bool read_once(struct hk_flow *f, size_t *total)
 {
@@ -274,6 +288,10 @@ static bool read_once(struct hk_flow *f, size_t *total)
 	int nr;
 
 	nr = htp_stream_reserve(f->stream, iov, PUMP_IOVS);
+	if (nr == -ENOMEM) {
+		wait_for_memory(f);
+		return false;
+	}
 	if (nr < 0) {
 		hk_flow_end(f, HK_END_RESET, HTP_CODE_NOMEM);
 		return false;
@@ -361,12 +379,6 @@ static void pump_out(struct hk_flow *f)
 	hk_flow_wake(f);
 }
 
-static void closing_timer(struct hk_timer *timer, __u64 now_ns)
-{
-	(void)now_ns;
-	hk_flow_wake((void *)((char *)timer - offsetof(struct hk_flow, timer)));
-}
-
 /*
  * Both sides have said all. The redirection socket stays until the application has
  * taken its bytes: steering may end with the daemon, and what the kernel still had to
@@ -378,7 +390,7 @@ static void finish(struct hk_flow *f)
 	int unsent;
 
 	if (!ioctl(f->redir_fd, SIOCOUTQ, &unsent) && unsent) {
-		f->timer.fire = closing_timer;
+		f->timer.fire = wake_timer;
 		hk_timer_arm(&r->timers, &f->timer, r->now_ns + CLOSING_NS);
 		return;
 	}

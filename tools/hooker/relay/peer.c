@@ -168,41 +168,10 @@ struct hk_peer *hk_peer_get(struct hk_relay *r, const struct hk_path *path, cons
 	return is_usable(peer) ? peer : NULL;
 }
 
-/*
- * All memory of associations is counted, each piece with its size before it: the
- * peers together can't make us take more than HK_MAX_MEMORY.
- */
-union piece {
-	size_t		size;
-	max_align_t	align;
-};
-
-static void *peer_alloc(void *priv, size_t size)
+/* A quarter of the memory for one association, however little there is */
+static __u32 most_of(const struct hk_relay *r, __u64 bytes)
 {
-	struct hk_relay *r = priv;
-	union piece *piece;
-
-	if (r->memory_bytes + size > HK_MAX_MEMORY) {
-		r->stats[HK_REL_MEMORY_FULL]++;
-		return NULL;
-	}
-	piece = malloc(sizeof(*piece) + size);
-	if (!piece)
-		return NULL;
-	piece->size = size;
-	r->memory_bytes += size;
-	return piece + 1;
-}
-
-static void peer_free(void *priv, void *ptr)
-{
-	union piece *piece = (union piece *)ptr - 1;
-	struct hk_relay *r = priv;
-
-	if (!ptr)
-		return;
-	r->memory_bytes -= piece->size;
-	free(piece);
+	return bytes < r->memory_max / 4 ? bytes : r->memory_max / 4;
 }
 
 static __u64 peer_random(void *priv)
@@ -219,16 +188,20 @@ static __u64 peer_random(void *priv)
 static struct htp_assoc *create_assoc(struct hk_peer *peer, const struct htp_hello *hello,
 				      __u32 max_datagram)
 {
+	struct hk_relay *r = peer->relay;
 	struct htp_config config = {
 		.peer_id = hello->src_id,
 		.initiator = peer->initiator,
 		.max_datagram = max_datagram,
 		.probe_max = hk_pathmtu_limit(peer),
-		.cc = hk_class_cc(peer->relay, peer->kind.own),
+		.cc = hk_class_cc(r, peer->kind.own),
 		.initial_rtt_ns = peer->rtt_ns,
 		.stream_window = HK_STREAM_WINDOW,
 		.window = HK_ASSOC_WINDOW,
 		.stream_buffer = HK_STREAM_BUFFER,
+		.max_stream_window = most_of(r, HK_STREAM_WINDOW_MAX),
+		.max_window = most_of(r, HK_ASSOC_WINDOW_MAX),
+		.max_stream_buffer = most_of(r, HK_STREAM_BUFFER_MAX),
 		.peer_window = hello->window,
 		.peer_stream_window = hello->stream_window,
 		.max_streams = HK_MAX_FLOWS,
@@ -236,13 +209,14 @@ static struct htp_assoc *create_assoc(struct hk_peer *peer, const struct htp_hel
 		.keepalive_ns = KEEPALIVE_NS,
 		.dead_ns = DEAD_NS,
 		.ecn = true,
-		.alloc = peer_alloc,
-		.free = peer_free,
+		.alloc = hk_memory_alloc,
+		.free = hk_memory_free,
+		.charge = hk_memory_charge,
 		.random = peer_random,
-		.priv = peer->relay,
+		.priv = r,
 	};
 
-	return htp_assoc_create(&config, peer->relay->now_ns);
+	return htp_assoc_create(&config, r->now_ns);
 }
 
 /**

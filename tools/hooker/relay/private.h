@@ -39,10 +39,10 @@
 #define NSEC_PER_SEC		1000000000ULL
 
 #define HK_MAX_FLOWS		16384	/* connections at once; beyond: plain TCP */
+#define HK_FREE_FLOWS		256	/* fewer free: no more offers */
 #define HK_MAX_PEERS		1024
 #define HK_MAX_UNPROVEN		64	/* peers that said HELLO and nothing since */
 #define HK_MAX_PER_HOST		8	/* peers that said HELLO from one address */
-#define HK_MAX_MEMORY		(1ULL << 30)	/* of all associations together */
 #define HK_MAX_PORTS		8
 #define HK_HELLO_TRIES		4
 #define HK_BUCKETS		4096	/* of each hash table */
@@ -52,9 +52,14 @@
 
 #define HK_REDIR_BUF		(512 * 1024)	/* each direction of a redirection socket */
 #define HK_FAST_LIMIT		(512 * 1024)	/* bytes outstanding in the fast lane */
-#define HK_STREAM_WINDOW	(4 << 20)
-#define HK_STREAM_BUFFER	(4 << 20)
-#define HK_ASSOC_WINDOW		(32 << 20)
+
+/* Flow control: where it begins, and how far it may grow */
+#define HK_STREAM_WINDOW	(256 << 10)
+#define HK_STREAM_WINDOW_MAX	(16 << 20)
+#define HK_STREAM_BUFFER	(1 << 20)
+#define HK_STREAM_BUFFER_MAX	(16 << 20)
+#define HK_ASSOC_WINDOW		(1 << 20)
+#define HK_ASSOC_WINDOW_MAX	(64 << 20)
 
 LIST_HEAD(hk_flow_list, hk_flow);
 LIST_HEAD(hk_peer_list, hk_peer);
@@ -277,7 +282,8 @@ enum hk_relay_stat {
 	HK_REL_PEERS_MOVED,		/* whose address has changed, or ours towards them */
 	HK_REL_PEERS_LOST,		/* associations that ended by time-out */
 	HK_REL_TABLE_FULL,		/* flow or peer table full: plain TCP */
-	HK_REL_MEMORY_FULL,		/* allocations beyond HK_MAX_MEMORY, refused */
+	HK_REL_MEMORY_FULL,		/* allocations beyond --memory, refused */
+	HK_REL_WINDOW_REFUSED,		/* windows that would have grown, had there been memory */
 	HK_REL_ICMP_ERRORS,
 	HK_NR_REL_STATS,
 };
@@ -343,6 +349,8 @@ struct hk_blocked {
  * @stats:	 by enum hk_relay_stat
  * @hash_seed:	 of @by_key
  * @memory_bytes: allocated by associations
+ * @memory_max:	 most that may be
+ * @window_bytes: what all peers together may still send us, by their windows
  * @pumped_bytes: moved by all flows, ever
  *
  * One thread.
@@ -381,7 +389,7 @@ struct hk_relay {
 	struct hk_blocked		blocked[HK_MAX_BLOCKED];
 	__u64				stats[HK_NR_REL_STATS];
 	__u64				hash_seed;
-	__u64				memory_bytes, pumped_bytes;
+	__u64				memory_bytes, memory_max, window_bytes, pumped_bytes;
 };
 
 /* What an epoll event belongs to: kind, generation and slot, never a pointer */
@@ -420,6 +428,12 @@ void	hk_takeover_event(void *priv, const void *record, size_t len);
 void	hk_takeover_proceed(struct hk_flow *f);
 void	hk_takeover_leave(struct hk_flow *f);
 void	hk_takeover_opened(struct hk_peer *peer, struct htp_stream *stream);
+
+/* memory.c: what all associations together may take */
+void	*hk_memory_alloc(void *priv, size_t size);
+void	hk_memory_free(void *priv, void *ptr);
+bool	hk_memory_charge(void *priv, __s64 bytes, bool always);
+bool	hk_memory_is_low(const struct hk_relay *r);
 
 /* peer.c: associations and the datagrams in and out */
 struct hk_peer *hk_peer_get(struct hk_relay *r, const struct hk_path *path, const __u8 instance[8],

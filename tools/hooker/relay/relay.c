@@ -354,8 +354,19 @@ static void on_signal(struct hk_relay *r)
 		else
 			r->drain_until_ns = r->now_ns +
 					    (r->config->patient ? PATIENT_NS : DRAIN_NS);
-		__atomic_store_n(&r->live->draining, 1, __ATOMIC_RELEASE);
 	}
+}
+
+/*
+ * A connection that both sides have agreed on can only be reset if there is no room
+ * for it, so the offers end before: some may be under way.
+ */
+static void tell_whether_full(struct hk_relay *r)
+{
+	bool closed = r->drain_until_ns || r->nr_free < HK_FREE_FLOWS || hk_memory_is_low(r);
+
+	if (closed != !!r->live->draining)
+		__atomic_store_n(&r->live->draining, closed, __ATOMIC_RELEASE);
 }
 
 static void on_flow(struct hk_relay *r, __u32 gen, __u32 slot, __u32 events)
@@ -443,6 +454,7 @@ static void pass(struct hk_relay *r, struct epoll_event *events)
 	hk_peers_flush(r);
 	hk_flows_reap(r);
 	hk_peers_reap(r);
+	tell_whether_full(r);
 }
 
 static void close_associations(struct hk_relay *r)
@@ -514,6 +526,7 @@ int hk_relay_run(const struct hk_relay_config *config)
 	r->wire = r->lo;
 	r->now_ns = hk_now_ns();
 	r->started_ns = r->now_ns;
+	r->memory_max = config->memory ?: HK_DEFAULT_MEMORY;
 	err = start(r);
 	if (!err) {
 		heartbeat(r);

@@ -16,6 +16,8 @@ struct hk_policy;
 #define HK_DEFAULT_NAME		"default"
 #define HK_RUN_DIR		"/run/hooker"
 #define HK_MAX_DEVS		16
+#define HK_DEFAULT_MEMORY	(1ULL << 30)
+#define HK_MIN_MEMORY		(16ULL << 20)
 #define HK_MAX_RULES		64
 
 /* Which UDP-Lite it shall be */
@@ -56,6 +58,7 @@ struct hk_prefix {
  * @policy_file: where they come from
  * @cc:          congestion controller, one that htp_cc_by_name() knows; NULL: HTP's default
  * @patient:     the first signal waits for all connections to end, however long that takes
+ * @memory:      bytes for all connections' data; 0: HK_DEFAULT_MEMORY
  * @debug:       print libbpf's and the verifier's messages
  */
 struct hk_relay_config {
@@ -76,6 +79,7 @@ struct hk_relay_config {
 	const char		*policy_file;
 	const char		*cc;
 	bool			patient;
+	__u64			memory;
 	bool			debug;
 };
 

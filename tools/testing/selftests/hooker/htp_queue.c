@@ -126,10 +126,9 @@ TEST_F(ranges, send_queue_against_a_map)
 	struct iovec iov;
 	int i, j, k;
 
-	self->a->config.stream_buffer = 256;
 	for (k = 0; k < 500; k++) {
 		htp_sendq_init(&q, 256);
-		ASSERT_EQ(1, htp_sendq_reserve(self->a, &q, &iov, 1));
+		ASSERT_EQ(1, htp_sendq_reserve(self->a, &q, 256 - (q.end - q.acked), &iov, 1));
 		ASSERT_EQ(256, iov.iov_len);
 		htp_sendq_commit(self->a, &q, 256);
 		q.sent = 256;

@@ -572,7 +572,7 @@ static bool audit_bytes(struct sim *sim, const struct htp_stream *s)
 			return false;
 	}
 	return tx->acked <= tx->sent && tx->sent <= tx->end &&
-	       tx->end - tx->acked <= s->a->config.stream_buffer;
+	       tx->end - tx->acked <= s->a->config.max_stream_buffer;
 }
 
 static bool audit_stream(struct sim *sim, const struct htp_stream *s)
