@@ -141,9 +141,28 @@ static __always_inline bool answers_to(struct bpf_sock_ops *ctx, const struct hk
 	return is_ruled_in(&q, from_matches(ctx->local_port), action);
 }
 
+/* In the kernel's struct since 6.7, if it was built with TCP_AO */
+struct tcp_sock___ao {
+	void *ao_info;
+} __attribute__((preserve_access_index));
+
+/* Their owner wants signed segments, and those we forge can't be */
+static __always_inline bool has_keys(struct tcp_sock *tp)
+{
+	struct tcp_sock___ao *ao = (void *)tp;
+	void *info = NULL;
+
+	if (bpf_core_field_exists(tp->md5sig_info))
+		info = BPF_CORE_READ(tp, md5sig_info);
+	if (!info && bpf_core_field_exists(ao->ao_info))
+		bpf_core_read(&info, sizeof(info), &ao->ao_info);
+	return info;
+}
+
 /*
  * Sockets that have a will of their own about routing (mark, device), data in
- * the SYN (Fast Open), another option user (MPTCP), or a peer on this very host.
+ * the SYN (Fast Open), another option user (MPTCP, TCP-MD5 and TCP-AO), or a peer
+ * on this very host.
  */
 static __always_inline bool socket_is_plain(struct bpf_sock_ops *ctx)
 {
@@ -154,7 +173,7 @@ static __always_inline bool socket_is_plain(struct bpf_sock_ops *ctx)
 	if (!sk || sk->mark || sk->bound_dev_if)
 		return false;
 	tp = bpf_skc_to_tcp_sock(sk);
-	if (!tp || tp->fastopen_req || BPF_CORE_READ_BITFIELD(tp, is_mptcp))
+	if (!tp || tp->fastopen_req || BPF_CORE_READ_BITFIELD(tp, is_mptcp) || has_keys(tp))
 		return false;
 	ifindex = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_dst_cache, dev, ifindex);
 	return ifindex != IFINDEX_LO;
@@ -207,12 +226,19 @@ static __always_inline int on_connect(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
-static __always_inline bool is_mptcp(struct bpf_sock_ops *ctx)
+/*
+ * What is accepted has mark and device of its listener, and can't be steered. Both are
+ * looked at once, here: the callbacks of a SYN-ACK don't show the listener.
+ */
+static __always_inline bool listener_is_plain(struct bpf_sock_ops *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
-	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+	struct tcp_sock *tp;
 
-	return !tp || BPF_CORE_READ_BITFIELD(tp, is_mptcp);
+	if (!sk || sk->mark || sk->bound_dev_if)
+		return false;
+	tp = bpf_skc_to_tcp_sock(sk);
+	return tp && !BPF_CORE_READ_BITFIELD(tp, is_mptcp) && !has_keys(tp);
 }
 
 /* All listeners: rules may change while they listen, so each SYN is judged by itself */
@@ -220,8 +246,13 @@ static __always_inline int on_listen(struct bpf_sock_ops *ctx)
 {
 	struct hk_sk *st;
 
-	if (!is_hookable(ctx) || is_mptcp(ctx))
+	if (!is_hookable(ctx))
 		return 1;
+	if (!listener_is_plain(ctx)) {
+		/* listen() of a socket that was a listener before */
+		set_cb_flags(ctx, 0, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+		return 1;
+	}
 	st = storage(ctx, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!st)
 		return 1;

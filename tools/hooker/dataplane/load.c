@@ -186,11 +186,18 @@ static int fill_rules(struct hk_dataplane *dp, const struct hk_dataplane_config 
 
 static int attach_cgroup(struct hk_dataplane *dp, int cgroup_fd)
 {
-	dp->links[0] = bpf_program__attach_cgroup(dp->conn->progs.hk_gate, cgroup_fd);
-	if (!dp->links[0])
-		return -errno;
-	dp->links[1] = bpf_program__attach_cgroup(dp->conn->progs.hk_offer, cgroup_fd);
-	return dp->links[1] ? 0 : -errno;
+	struct bpf_program *progs[HK_NR_LINKS] = {
+		dp->conn->progs.hk_gate, dp->conn->progs.hk_connect4,
+		dp->conn->progs.hk_connect6, dp->conn->progs.hk_offer,
+	};
+	int i;
+
+	for (i = 0; i < HK_NR_LINKS; i++) {
+		dp->links[i] = bpf_program__attach_cgroup(progs[i], cgroup_fd);
+		if (!dp->links[i])
+			return -errno;
+	}
+	return 0;
 }
 
 /*
@@ -295,7 +302,7 @@ void hk_dataplane_destroy(struct hk_dataplane *dp)
 
 	if (!dp)
 		return;
-	for (i = 1; i >= 0; i--)
+	for (i = HK_NR_LINKS - 1; i >= 0; i--)
 		bpf_link__destroy(dp->links[i]);
 	hk_mechs_free(dp);
 	hk_devs_free(dp);

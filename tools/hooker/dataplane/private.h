@@ -7,6 +7,8 @@
 #include <sys/queue.h>
 #include "dataplane.h"
 
+#define HK_NR_LINKS	4
+
 /**
  * struct hk_policy_image - the entries of one generation of rules
  * @gen:	generation
@@ -41,7 +43,7 @@ struct hk_dev {
  * struct hk_dataplane - everything that is loaded, attached and mapped; owned
  * @conn:	offer, gate, lane and listeners, linked into one object
  * @xdp:	ingress program; NULL without devices
- * @links:	SOCK_OPS, gate
+ * @links:	gate, connect4, connect6, SOCK_OPS
  * @fast_lane:	applications' sockets get into the SOCKHASH
  * @devs:	devices that are attached to
  * @mechs:	mechanisms that are deployed
@@ -59,7 +61,7 @@ struct hk_dev {
 struct hk_dataplane {
 	struct connection_bpf		*conn;
 	struct ingress_bpf		*xdp;
-	struct bpf_link			*links[2];
+	struct bpf_link			*links[HK_NR_LINKS];
 	bool				fast_lane;
 	LIST_HEAD(, hk_dev)		devs;
 	LIST_HEAD(, hk_mech)		mechs;

@@ -28,10 +28,20 @@
 #define TH_RST		0x04
 #define TH_ACK		0x10
 
-#define INJECT_TRIES	8
-#define INJECT_FIRST_NS	(20 * NSEC_PER_MSEC)	/* doubled each time: 5 s in all */
+/*
+ * Doubled each time, up to a second. A client's SYN-ACK is for a socket that waits for it. A
+ * server's accept queue may be full, or TCP_DEFER_ACCEPT has the listener wait for data: its
+ * kernel keeps the request for 63 s (five SYN-ACKs, tcp_synack_retries).
+ */
+#define INJECT_FIRST_NS	(20 * NSEC_PER_MSEC)
+#define INJECT_MAX_NS	NSEC_PER_SEC
+#define INJECT_DOUBLED	6
+#define ACTIVE_TRIES	8			/* 3 s in all */
+#define PASSIVE_TRIES	(INJECT_DOUBLED + 63)
 #define VERDICT_NS	(10 * NSEC_PER_SEC)	/* NATIVE outlives SYN-ACKs under way */
 #define OFFER_MAX_NS	(60 * NSEC_PER_SEC)
+
+#define MSS_DEFAULT	536			/* of a peer that names none */
 
 /* Body of OPEN: version, three bytes zero, the server's token as in its SYN-ACK */
 #define OPEN_VERSION	1
@@ -52,8 +62,11 @@ static void state_of_server(struct hk_flow *f, const struct hk_parsed *synack,
 	hk_flow_key_reverse(&state->key, &f->key);
 	state->snd_nxt = synack->seq + 1;
 	state->rcv_nxt = synack->ack;
-	/* the application's ACK brings its real window before any byte goes to it */
-	state->snd_wnd = synack->mss;
+	/*
+	 * The application's ACK brings its real window before any byte goes to it. As that is
+	 * larger, the kernel bounds the size of segments by it (tcp_ack_update_window()).
+	 */
+	state->snd_wnd = 1;
 	state->rcv_wnd = synack->window;
 	state->mss = synack->mss;
 	state->sack = synack->sack;
@@ -62,6 +75,17 @@ static void state_of_server(struct hk_flow *f, const struct hk_parsed *synack,
 	state->rcv_wscale = wscale ? synack->wscale : 0;
 	state->timestamps = synack->timestamps;
 	state->tsval = synack->tsval + elapsed_ms(f->relay, f->seen_ns) + 1;
+}
+
+/*
+ * As tcp_bound_to_half_wnd(), which knows no window yet when the socket is forged. A segment
+ * larger than the window would wait for the probe timer, each time.
+ */
+static __u32 bound_to_half(__u32 mss, __u32 window)
+{
+	__u32 most = window > MSS_DEFAULT ? window / 2 : window;
+
+	return most && mss > most ? most : mss;
 }
 
 /* The client, as the server's host plays it to its application */
@@ -76,7 +100,7 @@ static void state_of_client(struct hk_flow *f, struct hk_tcp_state *state)
 	state->rcv_nxt = offer->seq + 1;
 	state->snd_wnd = offer->window;
 	state->rcv_wnd = 65535;
-	state->mss = offer->mss ?: 536;
+	state->mss = bound_to_half(offer->mss ?: MSS_DEFAULT, offer->window);
 	state->sack = offer->sack;
 	state->wscale = wscale;
 	state->snd_wscale = wscale ? offer->snd_wscale : 0;
@@ -177,13 +201,15 @@ static void taking_timer(struct hk_timer *timer, __u64 now_ns)
 {
 	struct hk_flow *f = (void *)((char *)timer - offsetof(struct hk_flow, timer));
 
-	if (f->attempts >= INJECT_TRIES) {
+	if (f->attempts >= (f->active ? ACTIVE_TRIES : PASSIVE_TRIES)) {
 		f->relay->stats[HK_REL_FLOWS_LATE]++;
 		give_up(f);
 		return;
 	}
 	inject(f);
-	hk_timer_arm(&f->relay->timers, timer, now_ns + (INJECT_FIRST_NS << f->attempts));
+	hk_timer_arm(&f->relay->timers, timer,
+		     now_ns + (f->attempts < INJECT_DOUBLED ? INJECT_FIRST_NS << f->attempts :
+							      INJECT_MAX_NS));
 	f->attempts++;
 }
 
