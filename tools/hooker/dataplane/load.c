@@ -188,7 +188,8 @@ static int attach_cgroup(struct hk_dataplane *dp, int cgroup_fd)
 {
 	struct bpf_program *progs[HK_NR_LINKS] = {
 		dp->conn->progs.hk_gate, dp->conn->progs.hk_connect4,
-		dp->conn->progs.hk_connect6, dp->conn->progs.hk_offer,
+		dp->conn->progs.hk_connect6, dp->conn->progs.hk_setsockopt,
+		dp->conn->progs.hk_offer,
 	};
 	int i;
 

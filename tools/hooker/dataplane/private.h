@@ -7,7 +7,7 @@
 #include <sys/queue.h>
 #include "dataplane.h"
 
-#define HK_NR_LINKS	4
+#define HK_NR_LINKS	5
 
 /**
  * struct hk_policy_image - the entries of one generation of rules
@@ -41,9 +41,9 @@ struct hk_dev {
 
 /**
  * struct hk_dataplane - everything that is loaded, attached and mapped; owned
- * @conn:	offer, gate, lane and listeners, linked into one object
+ * @conn:	all but the ingress program, linked into one object
  * @xdp:	ingress program; NULL without devices
- * @links:	gate, connect4, connect6, SOCK_OPS
+ * @links:	gate, connect4, connect6, setsockopt, SOCK_OPS
  * @fast_lane:	applications' sockets get into the SOCKHASH
  * @devs:	devices that are attached to
  * @mechs:	mechanisms that are deployed
