@@ -9,18 +9,18 @@
 . "$(dirname "$0")/lib.sh"
 
 PORT=5000
-SIZE=8m
-BYTES=$((8 << 20))
+BYTES=				# of the transfers under way, each direction
 BEHIND=0			# connections that the server had served before
 
-# start_both: a transfer over IPv4 and one over IPv6, both ways; returns in their midst
+# start_both [MEBIBYTES]: a transfer over IPv4 and one over IPv6, both ways; returns in their midst
 start_both()
 {
 	local v
 
+	BYTES=$((${1:-8} << 20))
 	BEHIND=$(nr_served $PORT)
 	for v in 4 6; do
-		on_bg c tapp$v "$TAPP" client -t 20 --up $SIZE --down $SIZE "$(addr s $v)" $PORT
+		on_bg c tapp$v "$TAPP" client -t 20 --up $BYTES --down $BYTES "$(addr s $v)" $PORT
 	done
 	wait_for 5 is_in_midst
 }
@@ -80,7 +80,8 @@ translated()
 	local changes
 
 	changes=$(peers_of s path_changes | awk '{ sum += $1 } END { print sum }')
-	start_both || return 1
+	# seconds: bytes must still flow when all is changed
+	start_both 20 || return 1
 	nat_set "$1" "$2" "$3" || return 2
 	if [ $# -gt 3 ]; then
 		sleep 0.3
