@@ -173,12 +173,15 @@ static __always_inline bool relay_left_it(const struct hk_flow_key *key)
 /*
  * RFC 9293, 3.10.7.3, first step: what TCP itself would throw away must not be
  * held, or a guess at the port would be enough to put another SYN-ACK in place.
+ * tcp_connect() sets snd_nxt only after the SYN has left, and a neighbour on a veth pair
+ * answers within that call; write_seq is right before. No data is behind it: what
+ * carries data in its SYN (Fast Open) was not offered.
  */
 static __always_inline bool acknowledges_syn(struct bpf_sock *sk, const struct segment *seg)
 {
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 
-	return tp && bpf_ntohl(seg->th.ack_seq) == tp->snd_nxt;
+	return tp && bpf_ntohl(seg->th.ack_seq) == tp->write_seq;
 }
 
 static __always_inline int hold_synack(struct __sk_buff *skb, struct bpf_sock *sk,
