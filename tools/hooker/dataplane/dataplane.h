@@ -111,11 +111,19 @@ const struct hk_dataplane_times *hk_dataplane_times(const struct hk_dataplane *d
 __u64	hk_dataplane_listeners(const struct hk_dataplane *dp, __u64 *served);
 bool	hk_dataplane_has_fast_lane(const struct hk_dataplane *dp);
 
+/* How the XDP program runs on a device */
+enum hk_xdp_mode {
+	HK_XDP_NONE,		/* it does not */
+	HK_XDP_NATIVE,
+	HK_XDP_GENERIC,
+};
+
 /* Devices that run the XDP program, and are the mechanisms' way out */
 int	hk_dataplane_add_dev(struct hk_dataplane *dp, int ifindex);
+int	hk_dataplane_add_exit(struct hk_dataplane *dp, int ifindex);
 void	hk_dataplane_del_dev(struct hk_dataplane *dp, int ifindex);
 void	hk_dataplane_devs(const struct hk_dataplane *dp,
-			  void (*fn)(void *priv, int ifindex, bool generic), void *priv);
+			  void (*fn)(void *priv, int ifindex, enum hk_xdp_mode mode), void *priv);
 
 /* Mechanisms: IP protocols that are BPF objects */
 #define HK_MECH_WHY	256	/* bytes that say why one was refused */

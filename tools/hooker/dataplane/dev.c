@@ -49,17 +49,22 @@ static int link_create(int prog_fd, int ifindex, __u32 mode)
 	return fd < 0 ? -errno : fd;
 }
 
-static int attach_xdp(int prog_fd, int ifindex, bool *generic)
+static int attach_xdp(int prog_fd, struct hk_dev *dev)
 {
 	int fd = -EOPNOTSUPP;
 
-	*generic = wants_generic(ifindex);
-	if (!*generic)
-		fd = link_create(prog_fd, ifindex, XDP_FLAGS_DRV_MODE);
-	if (fd >= 0 || fd == -EBUSY || fd == -EEXIST)
-		return fd;
-	*generic = true;
-	return link_create(prog_fd, ifindex, XDP_FLAGS_SKB_MODE);
+	dev->mode = HK_XDP_NATIVE;
+	if (!wants_generic(dev->ifindex))
+		fd = link_create(prog_fd, dev->ifindex, XDP_FLAGS_DRV_MODE);
+	if (fd < 0 && fd != -EBUSY && fd != -EEXIST) {
+		dev->mode = HK_XDP_GENERIC;
+		fd = link_create(prog_fd, dev->ifindex, XDP_FLAGS_SKB_MODE);
+	}
+	dev->xdp_fd = fd;
+	if (fd >= 0)
+		return 0;
+	dev->mode = HK_XDP_NONE;
+	return fd == -EEXIST ? -EBUSY : fd;
 }
 
 static struct hk_dev *find(struct hk_dataplane *dp, int ifindex)
@@ -72,12 +77,34 @@ static struct hk_dev *find(struct hk_dataplane *dp, int ifindex)
 	return NULL;
 }
 
+static int add(struct hk_dataplane *dp, int ifindex, struct hk_dev **found)
+{
+	struct hk_dev *dev = find(dp, ifindex);
+	int err;
+
+	*found = dev;
+	if (dev)
+		return 0;
+	dev = calloc(1, sizeof(*dev));
+	if (!dev)
+		return -ENOMEM;
+	dev->ifindex = ifindex;
+	dev->xdp_fd = -1;
+	LIST_INSERT_HEAD(&dp->devs, dev, all);
+	*found = dev;
+	err = hk_mechs_add_dev(dp, ifindex);
+	if (err)
+		hk_dataplane_del_dev(dp, ifindex);
+	return err;
+}
+
 /**
  * hk_dataplane_add_dev - attach to a device: XDP, and deployed mechanisms
  * @dp:	     data plane; one created without devices has no XDP program
  * @ifindex: the device; one that is attached to already is fine
  *
- * XDP runs in native mode where that is good, else in generic mode.
+ * XDP runs in native mode where that is good, else in generic mode. Where it can't be
+ * had, the mechanisms' way out is there nevertheless: see hk_dataplane_add_exit().
  *
  * Return: 0, or a negative errno; -EBUSY: another XDP program is there;
  * -EOPNOTSUPP: no XDP program was loaded.
@@ -87,25 +114,30 @@ int hk_dataplane_add_dev(struct hk_dataplane *dp, int ifindex)
 	struct hk_dev *dev;
 	int err;
 
-	if (find(dp, ifindex))
-		return 0;
 	if (!dp->xdp)
 		return -EOPNOTSUPP;
-	dev = calloc(1, sizeof(*dev));
-	if (!dev)
-		return -ENOMEM;
-	dev->ifindex = ifindex;
-	dev->xdp_fd = attach_xdp(hk_ingress_fd(dp), ifindex, &dev->generic);
-	if (dev->xdp_fd < 0) {
-		err = dev->xdp_fd == -EEXIST ? -EBUSY : dev->xdp_fd;
-		free(dev);
+	err = add(dp, ifindex, &dev);
+	if (err || dev->xdp_fd >= 0)
 		return err;
-	}
-	LIST_INSERT_HEAD(&dp->devs, dev, all);
-	err = hk_mechs_add_dev(dp, ifindex);
-	if (err)
-		hk_dataplane_del_dev(dp, ifindex);
-	return err;
+	return attach_xdp(hk_ingress_fd(dp), dev);
+}
+
+/**
+ * hk_dataplane_add_exit - a device that is to have no XDP program
+ * @dp:	     data plane
+ * @ifindex: the device; one that is attached to already is fine
+ *
+ * Nothing of a deployed mechanism can arrive here. What is sent this way leaves as what it
+ * is all the same: as UDP it would pass for something else with the peer, and its
+ * answers here.
+ *
+ * Return: 0 or a negative errno.
+ */
+int hk_dataplane_add_exit(struct hk_dataplane *dp, int ifindex)
+{
+	struct hk_dev *dev;
+
+	return add(dp, ifindex, &dev);
 }
 
 /**
@@ -120,7 +152,8 @@ void hk_dataplane_del_dev(struct hk_dataplane *dp, int ifindex)
 	if (!dev)
 		return;
 	hk_mechs_del_dev(dp, ifindex);
-	close(dev->xdp_fd);
+	if (dev->xdp_fd >= 0)
+		close(dev->xdp_fd);
 	LIST_REMOVE(dev, all);
 	free(dev);
 }
@@ -128,16 +161,16 @@ void hk_dataplane_del_dev(struct hk_dataplane *dp, int ifindex)
 /**
  * hk_dataplane_devs - which devices are attached to
  * @dp:	  data plane
- * @fn:	  called for each: its index, and whether XDP runs in generic mode
+ * @fn:	  called for each: its index, and how XDP runs there
  * @priv: passed to @fn
  */
 void hk_dataplane_devs(const struct hk_dataplane *dp,
-		       void (*fn)(void *priv, int ifindex, bool generic), void *priv)
+		       void (*fn)(void *priv, int ifindex, enum hk_xdp_mode mode), void *priv)
 {
 	const struct hk_dev *dev;
 
 	LIST_FOREACH(dev, &dp->devs, all)
-		fn(priv, dev->ifindex, dev->generic);
+		fn(priv, dev->ifindex, dev->mode);
 }
 
 /* Let go of all of them */

@@ -28,14 +28,14 @@ struct hk_policy_image {
 /**
  * struct hk_dev - a device that is attached to
  * @ifindex: which
- * @xdp_fd:  link of the XDP program, a bare descriptor
- * @generic: it runs in generic mode
+ * @xdp_fd:  link of the XDP program, a bare descriptor; -1: not there
+ * @mode:    how it runs
  * @all:     the data plane's
  */
 struct hk_dev {
 	int			ifindex;
 	int			xdp_fd;
-	bool			generic;
+	enum hk_xdp_mode	mode;
 	LIST_ENTRY(hk_dev)	all;
 };
 

@@ -194,12 +194,18 @@ static void answer_bpf_stats(struct hk_relay *r, struct hk_report *rep)
 			hk_report_u64(rep, hk_xdp_stat_name(i), xdp[i]);
 }
 
-static void answer_device(void *priv, int ifindex, bool generic)
+static const char * const xdp_modes[] = {
+	[HK_XDP_NONE]		= "none",
+	[HK_XDP_NATIVE]		= "native",
+	[HK_XDP_GENERIC]	= "generic",
+};
+
+static void answer_device(void *priv, int ifindex, enum hk_xdp_mode mode)
 {
 	char name[IF_NAMESIZE];
 
 	if (if_indextoname(ifindex, name))
-		hk_report_str(priv, name, generic ? "generic" : "native");
+		hk_report_str(priv, name, xdp_modes[mode]);
 }
 
 static void answer_devices(struct hk_relay *r, struct hk_report *rep)

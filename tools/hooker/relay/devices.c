@@ -72,13 +72,15 @@ static void add_if_up(struct hk_relay *r, const struct ifaddrs *ifa)
 {
 	int index, err;
 
-	if (!(ifa->ifa_flags & IFF_UP) || (ifa->ifa_flags & IFF_LOOPBACK) ||
-	    !is_named(r, ifa->ifa_name))
+	if (!(ifa->ifa_flags & IFF_UP) || (ifa->ifa_flags & IFF_LOOPBACK))
 		return;
 	index = if_nametoindex(ifa->ifa_name);
 	if (!index)
 		return;
-	err = hk_dataplane_add_dev(r->dp, index);
+	if (is_named(r, ifa->ifa_name))
+		err = hk_dataplane_add_dev(r->dp, index);
+	else
+		err = hk_dataplane_add_exit(r->dp, index);
 	if (err && !was_refused(r, index))
 		complain(ifa->ifa_name, err);
 }
@@ -89,12 +91,12 @@ struct gone {
 	unsigned int	nr;
 };
 
-static void find_gone(void *priv, int ifindex, bool generic)
+static void find_gone(void *priv, int ifindex, enum hk_xdp_mode mode)
 {
 	struct gone *gone = priv;
 	char name[IF_NAMESIZE];
 
-	(void)generic;
+	(void)mode;
 	if (!if_indextoname(ifindex, name) && gone->nr < sizeof(gone->ifindex) / sizeof(int))
 		gone->ifindex[gone->nr++] = ifindex;
 }
@@ -146,7 +148,7 @@ int hk_devices_open(struct hk_relay *r)
 	if (r->config->no_xdp)
 		return 0;
 	err = add_named(r);
-	if (!err && !r->config->nr_devs)
+	if (!err)
 		hk_devices_sync(r);
 	return err;
 }
