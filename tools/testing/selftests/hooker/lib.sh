@@ -12,7 +12,8 @@
 # the test in its name, and lib_cleanup() removes it however the test ends.
 #
 # Environment: OUTPUT (where the programs are), HOOKER (path of the command under test),
-# KEEP=1 (keep the directory with the logs).
+# HOOKER_ARGS_c, HOOKER_ARGS_s (further arguments for each host's daemon), KEEP=1 (keep the
+# directory with the logs).
 
 ksft_pass=0
 ksft_fail=1
@@ -154,6 +155,19 @@ need()
 		command -v "$prog" >/dev/null || missing="$missing $prog"
 	done
 	[ -z "$missing" ] || skip_all "not installed:$missing"
+}
+
+# find_object NAME: prints the path of a file that was built along with them
+find_object()
+{
+	local dir
+
+	for dir in "${OUTPUT:-.}" . "$LIB_DIR"; do
+		[ -r "$dir/$1" ] || continue
+		echo "$(cd "$dir" && pwd)/$1"
+		return 0
+	done
+	return 1
 }
 
 need_hooker()
@@ -533,11 +547,12 @@ hooker_name() { echo "$LIB_ID$1"; }
 # hooker_launch HOST [ARGUMENT...]: start it, do not wait
 hooker_launch()
 {
-	local host=$1
+	local host=$1 more=HOOKER_ARGS_$1
 
 	shift
+	# shellcheck disable=SC2086
 	on_bg "$host" "hooker-$host" "$HOOKER" run --name "$(hooker_name "$host")" \
-		--cgroup "$(cgroup "$host")" "$@"
+		--cgroup "$(cgroup "$host")" "$@" ${!more}
 }
 
 # hooker_start HOST [ARGUMENT...]: returns when it is attached, 1 if it never is
