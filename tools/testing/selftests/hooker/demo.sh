@@ -8,12 +8,15 @@
 # is changed. Exit status 0 only if each byte arrived and went the way it should have.
 #
 # Environment: OUTPUT (programs; also where demo.png goes, unless OUT is set), SERIES
-# (some of "tcp udp udplite"), RATE, DELAY (one way), KEEP=1 (keep the logs).
+# (some of "tcp udp udplite"), UDPLITE (native, deployed or auto: which UDP-Lite; two words
+# with a comma between them for client and server), RATE, DELAY (one way), KEEP=1 (keep the
+# logs).
 
 BENCH=demo
 SERIES=${SERIES:-tcp udp udplite}
 RATE=${RATE:-100mbit}
 DELAY=${DELAY:-25ms}
+UDPLITE=${UDPLITE:-auto}
 CONGCTL=cubic
 
 # shellcheck source=bench_lib.sh
@@ -64,7 +67,8 @@ run_series()
 
 	echo "demo: ${TITLE[$name]} ..." >&2
 	: >"$LIB_TMP/verified.$name"
-	[ "$name" = tcp ] || start_hookers --proto "$name"
+	[ "$name" = tcp ] || HOOKER_ARGS_c="--udplite ${UDPLITE%,*}" \
+		HOOKER_ARGS_s="--udplite ${UDPLITE#*,}" start_hookers --proto "$name"
 	start_nginx
 	if [ "$name" = tcp ] && check_congctl $CONGCTL; then
 		SEEN=" (seen with ss)"
@@ -227,6 +231,7 @@ print_header()
 	echo "hooker demo: nginx -> curl, link $RATE, one-way delay $DELAY, queue one BDP"
 	bench_versions
 	echo "TCP congestion control of all series: $CONGCTL$SEEN; this machine's default: $(cat /proc/sys/net/ipv4/tcp_congestion_control)"
+	echo "UDP-Lite of client and server: ${UDPLITE%,*}, ${UDPLITE#*,}"
 	echo "TCP remembers nothing of earlier connections (tcp_no_metrics_save=1)"
 }
 
