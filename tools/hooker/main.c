@@ -13,6 +13,8 @@ const struct hk_command hk_commands[] = {
 	  "be the daemon: offer and carry connections until a signal ends it" },
 	{ "policy", hk_cmd_policy, NULL, hk_policy_words, "add|del|list|flush|load ...",
 	  "look at and change the rules of a running daemon" },
+	{ "proto", hk_cmd_proto, NULL, hk_proto_words, "add|del|list|port ...",
+	  "look at and change the protocols that BPF brings to a running daemon" },
 	{ "exec", hk_cmd_exec, NULL, hk_exec_words, "[RULE] -- COMMAND ...",
 	  "run a command with a rule of its own" },
 	{ "show", hk_cmd_show, NULL, hk_show_words, "flows|peers|stats",

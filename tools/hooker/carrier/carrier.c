@@ -10,6 +10,7 @@
 #include "carrier.h"
 
 #define NR_CARRIERS	2
+#define NR_BITS		8
 
 static const struct hk_carrier_ops closed_ops = { .name = "closed" };
 const struct hk_carrier hk_carrier_closed = { .ops = &closed_ops, .fd = { -1, -1 } };
@@ -46,6 +47,38 @@ const struct hk_carrier_ops *hk_carrier_by_name(const char *name)
 			return carriers[i];
 	}
 	return NULL;
+}
+
+/* Of mechanisms that were deployed as carriers, by bit of the offer; rules name them so */
+static char mech_names[NR_BITS][HK_MECH_NAME];
+
+/**
+ * hk_carrier_name - what a bit of the offer means here
+ * @bit: 0 to 7
+ *
+ * Return: the carrier's name; NULL: there is none, or has not been one yet.
+ */
+const char *hk_carrier_name(unsigned int bit)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_CARRIERS; i++)
+		if (carriers[i]->proto == 1 << bit)
+			return carriers[i]->name;
+	return bit < NR_BITS && mech_names[bit][0] ? mech_names[bit] : NULL;
+}
+
+/**
+ * hk_carrier_set_name - a mechanism carries under this bit
+ * @bit:  0 to 7
+ * @name: its name, shorter than HK_MECH_NAME
+ *
+ * The name stays when the mechanism goes: rules that have it do, too.
+ */
+void hk_carrier_set_name(unsigned int bit, const char *name)
+{
+	if (bit < NR_BITS && strlen(name) < HK_MECH_NAME)
+		strcpy(mech_names[bit], name);
 }
 
 /**

@@ -137,6 +137,8 @@ int	hk_carrier_open(struct hk_carrier *c, const char *name,
 int	hk_carrier_open_deployed(struct hk_carrier *c, const struct hk_mechanism *mech,
 				 const struct hk_carrier_config *config, __be16 locals[2]);
 void	hk_carrier_close(struct hk_carrier *c);
+const char *hk_carrier_name(unsigned int bit);
+void	hk_carrier_set_name(unsigned int bit, const char *name);
 const struct hk_carrier_ops *hk_carrier_by_name(const char *name);
 const struct hk_carrier_ops *hk_carrier_at(unsigned int i);	/* NULL past the last */
 int	hk_carrier_path_mtu(const struct hk_path *path);	/* bytes of IP packet, or -errno */

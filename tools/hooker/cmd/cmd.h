@@ -115,6 +115,7 @@ int	hk_cmd_read_policy(const struct hk_cmd_env *env, const char *path, char **te
 int	hk_cmd_run(struct hk_cmd_env *env, int argc, char **argv);
 int	hk_cmd_policy(struct hk_cmd_env *env, int argc, char **argv);
 int	hk_cmd_exec(struct hk_cmd_env *env, int argc, char **argv);
+int	hk_cmd_proto(struct hk_cmd_env *env, int argc, char **argv);
 int	hk_cmd_show(struct hk_cmd_env *env, int argc, char **argv);
 int	hk_cmd_ping(struct hk_cmd_env *env, int argc, char **argv);
 int	hk_cmd_doctor(struct hk_cmd_env *env, int argc, char **argv);
@@ -123,6 +124,6 @@ int	hk_cmd_help(struct hk_cmd_env *env, int argc, char **argv);
 int	hk_cmd_explain(const struct hk_cmd_env *env, const struct hk_command *command);
 
 extern const struct hk_cmd_option hk_run_options[], hk_ping_options[], hk_help_options[];
-extern const char *const hk_show_words[], *const hk_policy_words[], *const hk_exec_words[];
+extern const char *const hk_show_words[], *const hk_proto_words[], *const hk_policy_words[], *const hk_exec_words[];
 
 #endif /* HK_CMD_H */

@@ -27,7 +27,8 @@ static int check(struct hk_cmd_env *env, int argc, char **argv)
 			return hk_cmd_usage(env, "\"%.40s\": a word has neither blanks nor '#'",
 					    argv[i]);
 	}
-	if (!strcmp(argv[0], "add") && hk_rule_parse(&rule, argv + 1, argc - 1, &error))
+	if (!strcmp(argv[0], "add") && hk_rule_parse(&rule, argv + 1, argc - 1, &error) &&
+	    !error.unknown_carrier)
 		return hk_cmd_usage(env, "%s", error.text);
 	if (!strcmp(argv[0], "del") && hk_rule_selects(&rule, argv + 1, argc - 1, &error))
 		return hk_cmd_usage(env, "%s", error.text);
@@ -56,7 +57,8 @@ static int do_edit(struct hk_cmd_env *env, int argc, char **argv)
  * @path:   of the file; "-": standard input
  * @text:   the file's bytes; the caller's to free
  * @len:    how many
- * @policy: the rules; likewise
+ * @policy: the rules; likewise. "hooker policy load" leaves names of carriers to the daemon,
+ *	    which may have mechanisms that are not known here
  *
  * Return: an exit code; the message has been printed.
  */
@@ -74,7 +76,8 @@ int hk_cmd_read_policy(const struct hk_cmd_env *env, const char *path, char **te
 	*policy = calloc(1, sizeof(**policy));
 	if (!*policy)
 		err = hk_cmd_fail(env, "%s: %s", path, strerror(ENOMEM));
-	else if (hk_policy_read(*policy, *text, *len, &error))
+	else if (hk_policy_read(*policy, *text, *len, &error) &&
+		 !(error.unknown_carrier && !strcmp(env->command, "policy")))
 		err = hk_cmd_usage(env, "%s:%u: %s", path, error.line, error.text);
 	if (!err)
 		return HK_EXIT_OK;

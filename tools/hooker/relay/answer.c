@@ -245,7 +245,7 @@ static int answer_stats(struct hk_relay *r, struct hk_report *rep)
 /**
  * hk_answer - write what the control socket was asked for
  * @priv:   relay
- * @what:   "flows", "peers", "stats" or "policy"
+ * @what:   "flows", "peers", "stats", "policy" or "proto"
  * @report: to write to
  *
  * Return: 0, -ENOENT if there is no such thing.
@@ -260,5 +260,7 @@ int hk_answer(void *priv, const char *what, struct hk_report *report)
 		return answer_stats(priv, report);
 	if (!strcmp(what, "policy"))
 		return hk_rules_answer(priv, report);
+	if (!strcmp(what, "proto"))
+		return hk_proto_answer(priv, report);
 	return -ENOENT;
 }

@@ -29,6 +29,7 @@ static int wrong(struct hk_policy_error *error, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(error->text, sizeof(error->text), fmt, ap);
 	va_end(ap);
+	error->unknown_carrier = false;
 	return -EINVAL;
 }
 
@@ -127,18 +128,23 @@ static int set_cgroup(struct hk_rule *rule, const char *value, struct hk_policy_
 static int add_carrier(struct hk_rule *rule, const char *name, size_t len,
 		       struct hk_policy_error *error)
 {
-	const struct hk_carrier_ops *ops;
+	const char *known = NULL;
 	unsigned int i;
 
-	for (i = 0; (ops = hk_carrier_at(i)); i++)
-		if (strlen(ops->name) == len && !memcmp(ops->name, name, len))
+	for (i = 0; i < 8; i++) {
+		known = hk_carrier_name(i);
+		if (known && strlen(known) == len && !memcmp(known, name, len))
 			break;
-	if (!ops)
-		return wrong(error, "via %.40s: no such carrier; \"hooker version\" names them",
-			     name);
-	if (rule->protos & ops->proto)
-		return wrong(error, "via: %s is named twice", ops->name);
-	rule->protos |= ops->proto;
+	}
+	if (i == 8) {
+		wrong(error, "via %.40s: no such carrier; \"hooker version\" and \"hooker proto list\" name them",
+		      name);
+		error->unknown_carrier = true;
+		return -EINVAL;
+	}
+	if (rule->protos & 1 << i)
+		return wrong(error, "via: %s is named twice", known);
+	rule->protos |= 1 << i;
 	return 0;
 }
 
@@ -345,14 +351,14 @@ static void append_ports(char text[HK_RULE_TEXT], const struct hk_rule *rule)
 
 static void append_carriers(char text[HK_RULE_TEXT], __u8 protos)
 {
-	const struct hk_carrier_ops *ops;
-	const char *sep = " via ";
+	const char *sep = " via ", *name;
 	unsigned int i;
 
-	for (i = 0; (ops = hk_carrier_at(i)); i++) {
-		if (!(protos & ops->proto))
+	for (i = 0; i < 8; i++) {
+		name = hk_carrier_name(i);
+		if (!(protos & 1 << i) || !name)
 			continue;
-		append(text, "%s%s", sep, ops->name);
+		append(text, "%s%s", sep, name);
 		sep = ",";
 	}
 }

@@ -77,10 +77,12 @@ struct hk_policy {
  * struct hk_policy_error - what is wrong with a text
  * @line: counted from 1; 0: with the whole
  * @text: names the word and what was expected
+ * @unknown_carrier: that is a carrier's name, which only the daemon knows for sure
  */
 struct hk_policy_error {
 	unsigned int	line;
 	char		text[HK_POLICY_ERROR];
+	bool		unknown_carrier;
 };
 
 int	hk_rule_parse(struct hk_rule *rule, char *const *words, unsigned int nr,

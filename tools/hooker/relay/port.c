@@ -207,11 +207,13 @@ int hk_port_deploy(struct hk_relay *r, struct hk_mech *mech)
 	err = claim_ports(r, mech, port->locals);
 	if (!err)
 		err = poll_port(r, port, EPOLL_CTL_ADD, EPOLLIN);
-	if (err)
+	if (err) {
 		hk_port_retire(r, port);
-	else
-		announce(r);
-	return err;
+		return err;
+	}
+	hk_carrier_set_name(about->offer_bit, about->name);
+	announce(r);
+	return 0;
 }
 
 /**

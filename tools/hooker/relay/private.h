@@ -512,6 +512,12 @@ int	hk_rules_command(void *priv, const char *what, const char *body, size_t len,
 int	hk_rules_answer(const struct hk_relay *r, struct hk_report *rep);
 const struct htp_cc_ops *hk_class_cc(const struct hk_relay *r, __u8 class);
 
+/* proto.c: mechanisms of a running daemon */
+int	hk_command(void *priv, const char *what, const char *body, size_t len, char *why,
+		   size_t size);
+void	hk_proto_counters(const struct hk_mech *mech, struct hk_report *rep);
+int	hk_proto_answer(struct hk_relay *r, struct hk_report *rep);
+
 /* answer.c: `show` */
 int	hk_answer(void *priv, const char *what, struct hk_report *report);
 

@@ -227,7 +227,7 @@ static int start_control(struct hk_relay *r)
 	if (err)
 		return err;
 	r->controlled = true;
-	hk_control_on_command(&r->control, hk_rules_command, r);
+	hk_control_on_command(&r->control, hk_command, r);
 	return hk_relay_poll(r, EPOLL_CTL_ADD, hk_control_poll_fd(&r->control), EPOLLIN,
 			     hk_source_pack(HK_SRC_CONTROL, 0, 0));
 }

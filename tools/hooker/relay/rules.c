@@ -284,7 +284,7 @@ static void answer_prefix(struct hk_report *rep, const char *name, const struct 
 
 static void answer_rule(struct hk_report *rep, const struct hk_rule *rule)
 {
-	const struct hk_carrier_ops *ops;
+	const char *name;
 	unsigned int i;
 
 	hk_report_object(rep);
@@ -297,9 +297,11 @@ static void answer_rule(struct hk_report *rep, const struct hk_rule *rule)
 	hk_report_str(rep, "cgroup", *rule->cgroup ? rule->cgroup : NULL);
 	hk_report_bool(rep, "hook", !rule->none);
 	hk_report_array(rep, "via");
-	for (i = 0; (ops = hk_carrier_at(i)); i++)
-		if (rule->protos & ops->proto)
-			hk_report_str(rep, NULL, ops->name);
+	for (i = 0; i < 8; i++) {
+		name = hk_carrier_name(i);
+		if ((rule->protos & 1 << i) && name)
+			hk_report_str(rep, NULL, name);
+	}
 	hk_report_end(rep);
 	hk_report_str(rep, "cover", rule->cover ? "full" : NULL);
 	hk_report_str(rep, "cc", *rule->cc ? rule->cc : NULL);

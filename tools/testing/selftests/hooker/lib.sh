@@ -582,6 +582,15 @@ hooker_show()
 	on "$host" "$HOOKER" --name "$(hooker_name "$host")" show "$@"
 }
 
+# hooker_do HOST COMMAND [ARGUMENT...]: a command to that host's daemon
+hooker_do()
+{
+	local host=$1
+
+	shift
+	on "$host" "$HOOKER" --name "$(hooker_name "$host")" "$@"
+}
+
 # start_hookers [ARGUMENT...]: on both hosts, with the same arguments
 start_hookers()
 {
