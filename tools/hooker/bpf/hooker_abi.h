@@ -424,6 +424,10 @@ _Static_assert(sizeof(struct hk_local_key) == 16, "hk_local_key is ABI");
 #define HK_PROBE_RATE	1000
 #define HK_PROBE_BURST	100
 
+/* Likewise DATA for unknown associations: let through by each CPU, answered by the daemon */
+#define HK_UNKNOWN_RATE		200
+#define HK_UNKNOWN_BURST	50
+
 /* Counters of the connection programs: index into hk_stats, names in dataplane/stats.c */
 enum hk_stat {
 	HK_STAT_OFFERS_SENT,		/* SYNs that carried an offer */
@@ -455,6 +459,8 @@ enum hk_xdp_stat {
 	HK_XDP_PASS_STRANGER,		/* association known, but from a new address */
 	HK_XDP_PASS_HELLO,
 	HK_XDP_PASS_PROBE_REPLY,
+	HK_XDP_PASS_UNKNOWN,		/* unknown association, for the daemon to answer */
+	HK_XDP_PASS_RESET,		/* names an id that we write */
 	HK_XDP_TX_PROBE,		/* echo probe answered here */
 	HK_XDP_DROP_SHORT,		/* too short for its headers */
 	HK_XDP_DROP_LENGTH,		/* lengths of IP and UDP disagree */
@@ -462,8 +468,9 @@ enum hk_xdp_stat {
 	HK_XDP_DROP_CHECKSUM,		/* UDP-Lite checksum 0 is not allowed (RFC 3828, 3.1) */
 	HK_XDP_DROP_FRAGMENT,		/* we never send fragments */
 	HK_XDP_DROP_VERSION,		/* HTP version or type unknown */
-	HK_XDP_DROP_ASSOC,		/* unknown association */
-	HK_XDP_DROP_SOURCE,		/* the same, beyond the rate */
+	HK_XDP_DROP_ASSOC,		/* unknown association, beyond the rate */
+	HK_XDP_DROP_SOURCE,		/* a new address, beyond the rate */
+	HK_XDP_DROP_RESET,		/* RESET for an id that we do not write */
 	HK_XDP_DROP_TOKEN,		/* HELLO does not name our instance */
 	HK_XDP_DROP_PROBE,		/* echo probe beyond the rate, or to a group address */
 	HK_XDP_DROP_BEHIND,		/* UDP to a socket that is behind a mechanism */

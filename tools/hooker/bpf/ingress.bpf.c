@@ -2,7 +2,8 @@
 /*
  * XDP: the first look at datagrams for the carrier port.
  *
- *	PASS	not for us; or ours, and it names an association or instance of ours
+ *	PASS	not for us; or ours, and it names an association or instance of ours;
+ *		some of those for unknown associations: the daemon answers with RESET
  *	DROP	malformed, or for nobody here; counted by reason
  *	TX	an echo probe, turned round on the spot
  *	datapath, the tail call into the mechanism that was deployed for the IP protocol:
@@ -34,6 +35,7 @@
 #define HTP_HELLO_ACK	2
 #define HTP_PROBE	3
 #define HTP_PROBE_REPLY	4
+#define HTP_RESET	5
 
 const volatile struct hk_bpf_config hk_config = {};
 
@@ -46,6 +48,15 @@ struct {
 	__type(value, struct hk_assoc_entry);
 } hk_assocs SEC(".maps");
 
+/* Ids that this daemon writes into its datagrams: what a RESET must name */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, __u32);
+} hk_remotes SEC(".maps");
+
 /* Addresses of this host: what is to be forwarded is not ours, whatever its port */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -55,12 +66,18 @@ struct {
 	__type(value, __u32);
 } hk_locals SEC(".maps");
 
+enum budget {
+	BUDGET_PROBE,
+	BUDGET_UNKNOWN,
+	NR_BUDGETS,
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(max_entries, NR_BUDGETS);
 	__type(key, __u32);
 	__type(value, struct hk_budget);
-} hk_probe_budget SEC(".maps");
+} hk_budgets SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -285,12 +302,32 @@ static __always_inline bool spend(struct hk_budget *budget, __u64 cost, __u64 bu
 	return true;
 }
 
-static __always_inline int check_assoc(const struct dgram *d, __u64 id)
+static __always_inline bool may_spend(__u32 which, __u32 rate, __u32 burst)
+{
+	struct hk_budget *budget = bpf_map_lookup_elem(&hk_budgets, &which);
+
+	return budget && spend(budget, NSEC_PER_SEC / rate, burst);
+}
+
+/*
+ * This host may have been rebooted, and the peer not know yet: the daemon tells it.
+ * Answering here would need another length and new checksums, which a veth's unfilled
+ * ones don't take.
+ */
+static __always_inline int unknown(const struct dgram *d, __u8 type)
+{
+	if (type != HTP_DATA || (d->eth->h_dest[0] & 1) ||
+	    !may_spend(BUDGET_UNKNOWN, HK_UNKNOWN_RATE, HK_UNKNOWN_BURST))
+		return drop(HK_XDP_DROP_ASSOC);
+	return verdict(XDP_PASS, HK_XDP_PASS_UNKNOWN);
+}
+
+static __always_inline int check_assoc(const struct dgram *d, __u8 type, __u64 id)
 {
 	struct hk_assoc_entry *assoc = bpf_map_lookup_elem(&hk_assocs, &id);
 
 	if (!assoc)
-		return drop(HK_XDP_DROP_ASSOC);
+		return unknown(d, type);
 	if (is_known_source(d, assoc))
 		return verdict(XDP_PASS, HK_XDP_PASS_DATA);
 	/* its peer may have moved: the daemon finds out, but slowly */
@@ -352,15 +389,6 @@ static __always_inline bool swap_ip(struct dgram *d)
 	return true;
 }
 
-static __always_inline bool may_answer(void)
-{
-	struct hk_budget *budget;
-	__u32 zero = 0;
-
-	budget = bpf_map_lookup_elem(&hk_probe_budget, &zero);
-	return budget && spend(budget, NSEC_PER_SEC / HK_PROBE_RATE, HK_PROBE_BURST);
-}
-
 /*
  * Same bytes, the other way round, never longer than the request. Swapping keeps
  * all sums; the changed type byte, the low half of the first word of the payload,
@@ -372,7 +400,7 @@ static __always_inline int answer_probe(struct dgram *d)
 	__be16 *check, port;
 	__u32 sum;
 
-	if ((d->eth->h_dest[0] & 1) || !may_answer())
+	if ((d->eth->h_dest[0] & 1) || !may_spend(BUDGET_PROBE, HK_PROBE_RATE, HK_PROBE_BURST))
 		return drop(HK_XDP_DROP_PROBE);
 	if ((void *)(htp + 2) > d->end || !swap_ip(d))
 		return drop(HK_XDP_DROP_SHORT);
@@ -414,6 +442,13 @@ static __always_inline bool names_us(const __u8 *htp)
 	return true;
 }
 
+static __always_inline int check_reset(__u64 id)
+{
+	if (!bpf_map_lookup_elem(&hk_remotes, &id))
+		return drop(HK_XDP_DROP_RESET);
+	return verdict(XDP_PASS, HK_XDP_PASS_RESET);
+}
+
 static __always_inline int judge(struct dgram *d)
 {
 	__u8 *htp = htp_of(d);
@@ -425,7 +460,7 @@ static __always_inline int judge(struct dgram *d)
 	switch (htp[0] & 0xf) {
 	case HTP_DATA:
 	case HTP_HELLO_ACK:
-		return check_assoc(d, dst_id(htp));
+		return check_assoc(d, htp[0] & 0xf, dst_id(htp));
 	case HTP_HELLO:
 		if (!names_us(htp))
 			return drop(HK_XDP_DROP_TOKEN);
@@ -434,6 +469,8 @@ static __always_inline int judge(struct dgram *d)
 		return answer_probe(d);
 	case HTP_PROBE_REPLY:
 		return verdict(XDP_PASS, HK_XDP_PASS_PROBE_REPLY);
+	case HTP_RESET:
+		return check_reset(dst_id(htp));
 	}
 	return drop(HK_XDP_DROP_VERSION);
 }

@@ -171,6 +171,8 @@ int	hk_dataplane_set_assoc(struct hk_dataplane *dp, __u64 id, const __be32 raddr
 int	hk_dataplane_del_assoc(struct hk_dataplane *dp, __u64 id);
 int	hk_dataplane_set_policy(struct hk_dataplane *dp, const struct hk_policy_rule *rules,
 				unsigned int nr);
+int	hk_dataplane_add_remote(struct hk_dataplane *dp, __u64 id);
+int	hk_dataplane_del_remote(struct hk_dataplane *dp, __u64 id);
 
 int	hk_dataplane_set_locals(struct hk_dataplane *dp, const struct hk_local_key *keys,
 				unsigned int nr);

@@ -89,6 +89,7 @@ static int load_connection(struct hk_dataplane *dp, const struct hk_dataplane_co
 static int load_xdp(struct hk_dataplane *dp, const struct hk_dataplane_config *config)
 {
 	dp->fds.assocs = -1;
+	dp->fds.remotes = -1;
 	dp->fds.locals = -1;
 	dp->fds.xdp_stats = -1;
 	if (!config->xdp)
@@ -142,6 +143,7 @@ static int map_all(struct hk_dataplane *dp, const struct hk_dataplane_config *co
 	dp->fds.stats = bpf_map__fd(dp->conn->maps.hk_stats);
 	if (dp->xdp) {
 		dp->fds.assocs = bpf_map__fd(dp->xdp->maps.hk_assocs);
+		dp->fds.remotes = bpf_map__fd(dp->xdp->maps.hk_remotes);
 		dp->fds.locals = bpf_map__fd(dp->xdp->maps.hk_locals);
 		dp->fds.xdp_stats = bpf_map__fd(dp->xdp->maps.hk_xdp_stats);
 	}

@@ -179,6 +179,32 @@ int hk_dataplane_del_assoc(struct hk_dataplane *dp, __u64 id)
 	return dp->fds.assocs < 0 ? 0 : delete(dp->fds.assocs, &id);
 }
 
+/**
+ * hk_dataplane_add_remote - let the XDP program pass RESETs for an id
+ * @dp: data plane
+ * @id: association id of the peer's side, which we write
+ *
+ * Return: 0 (also without XDP), -E2BIG, -ENOMEM.
+ */
+int hk_dataplane_add_remote(struct hk_dataplane *dp, __u64 id)
+{
+	__u32 one = 1;
+
+	return dp->fds.remotes < 0 ? 0 : update(dp->fds.remotes, &id, &one);
+}
+
+/**
+ * hk_dataplane_del_remote - drop RESETs for an id from now on
+ * @dp: data plane
+ * @id: as added; fine if it was not
+ *
+ * Return: 0 or a negative errno.
+ */
+int hk_dataplane_del_remote(struct hk_dataplane *dp, __u64 id)
+{
+	return dp->fds.remotes < 0 ? 0 : delete(dp->fds.remotes, &id);
+}
+
 static bool is_listed(const struct hk_local_key *key, const struct hk_local_key *keys,
 		      unsigned int nr)
 {
@@ -301,6 +327,8 @@ static const char * const xdp_stat_names[HK_NR_XDP_STATS] = {
 	[HK_XDP_PASS_STRANGER]		= "xdp_pass_new_source",
 	[HK_XDP_PASS_HELLO]		= "xdp_pass_hello",
 	[HK_XDP_PASS_PROBE_REPLY]	= "xdp_pass_probe_reply",
+	[HK_XDP_PASS_UNKNOWN]		= "xdp_pass_unknown",
+	[HK_XDP_PASS_RESET]		= "xdp_pass_reset",
 	[HK_XDP_TX_PROBE]		= "xdp_tx_probe",
 	[HK_XDP_DROP_SHORT]		= "xdp_drop_short",
 	[HK_XDP_DROP_LENGTH]		= "xdp_drop_length",
@@ -309,6 +337,7 @@ static const char * const xdp_stat_names[HK_NR_XDP_STATS] = {
 	[HK_XDP_DROP_FRAGMENT]		= "xdp_drop_fragment",
 	[HK_XDP_DROP_VERSION]		= "xdp_drop_version",
 	[HK_XDP_DROP_ASSOC]		= "xdp_drop_association",
+	[HK_XDP_DROP_RESET]		= "xdp_drop_reset",
 	[HK_XDP_DROP_SOURCE]		= "xdp_drop_source",
 	[HK_XDP_DROP_TOKEN]		= "xdp_drop_token",
 	[HK_XDP_DROP_PROBE]		= "xdp_drop_probe",

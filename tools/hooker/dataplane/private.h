@@ -75,7 +75,7 @@ struct hk_dataplane {
 	struct hk_policy_store		policy;
 	struct hk_dataplane_times	times;
 	struct {
-		int	verdicts, offers, redirs, events, stats, assocs, locals, xdp_stats;
+		int	verdicts, offers, redirs, events, stats, assocs, remotes, locals, xdp_stats;
 	} fds;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The fixed header of every datagram, and the body of HELLO and HELLO_ACK.
+ * The fixed header of every datagram, the body of HELLO and HELLO_ACK, and RESET.
  */
 #include <errno.h>
 
@@ -21,7 +21,7 @@ static int hdr_read(struct htp_reader *r, struct htp_hdr *hdr)
 	hdr->ctl_len = htp_read_be(r, 2);
 	hdr->pn = htp_read_be(r, 4);
 	hdr->dst_id = htp_read_be(r, 8);
-	return first >> 4 == HTP_VERSION && hdr->type <= HTP_PROBE_REPLY ? 0 : -EBADMSG;
+	return first >> 4 == HTP_VERSION && hdr->type <= HTP_RESET ? 0 : -EBADMSG;
 }
 
 /**
@@ -30,8 +30,8 @@ static int hdr_read(struct htp_reader *r, struct htp_hdr *hdr)
  * @len: its length in bytes
  * @hdr: filled on success
  *
- * Return: 0, or -EBADMSG: too short, another version, an unknown type, or a
- * control part that would end beyond the datagram.
+ * Return: 0, or -EBADMSG: too short, another version, an unknown type, a
+ * control part that would end beyond the datagram, or a RESET that has one.
  */
 int htp_hdr_read(const void *pkt, size_t len, struct htp_hdr *hdr)
 {
@@ -40,6 +40,8 @@ int htp_hdr_read(const void *pkt, size_t len, struct htp_hdr *hdr)
 
 	if (err)
 		return err;
+	if (hdr->type == HTP_RESET && hdr->ctl_len)
+		return -EBADMSG;
 	return hdr->ctl_len <= htp_reader_left(&r) ? 0 : -EBADMSG;
 }
 
@@ -178,4 +180,26 @@ ssize_t htp_hello_write(void *pkt, size_t cap, __u8 type, __u64 dst_id,
 	htp_write_be(&w, 0, 4);
 	memset(w.p, 0, len - HTP_HELLO_LEN);
 	return len;
+}
+
+/**
+ * htp_reset_write() - answer DATA for an association that does not exist here
+ * @pkt:     where to
+ * @cap:     bytes of room there
+ * @unknown: header of the datagram that came
+ *
+ * Only DATA is answered, so two hosts can't answer each other's RESETs, and the
+ * answer is never longer than what it answers.
+ *
+ * Return: HTP_RESET_LEN, -EINVAL if @unknown is not to be answered, or -EMSGSIZE.
+ */
+ssize_t htp_reset_write(void *pkt, size_t cap, const struct htp_hdr *unknown)
+{
+	const struct htp_hdr hdr = { .type = HTP_RESET, .dst_id = unknown->dst_id };
+	int err;
+
+	if (unknown->type != HTP_DATA)
+		return -EINVAL;
+	err = htp_hdr_write(pkt, cap, &hdr);
+	return err ?: HTP_RESET_LEN;
 }

@@ -25,7 +25,8 @@
  *
  * The destination id of DATA and HELLO_ACK is the association id that the
  * receiver chose; of HELLO it is the receiver's instance id, learned from the
- * TCP option; of PROBE and PROBE_REPLY a nonce of the prober.
+ * TCP option; of PROBE and PROBE_REPLY a nonce of the prober; of RESET the id that the
+ * datagram had which it answers.
  */
 #ifndef HTP_WIRE_H
 #define HTP_WIRE_H
@@ -41,6 +42,7 @@
 #define HTP_MIN_DATAGRAM	1200	/* HELLO is padded at least to this */
 #define HTP_MAX_DATAGRAM	9000
 #define HTP_HELLO_LEN		56	/* header included, padding not */
+#define HTP_RESET_LEN		HTP_HDR_LEN
 
 enum htp_type {
 	HTP_DATA	= 0,
@@ -48,6 +50,7 @@ enum htp_type {
 	HTP_HELLO_ACK	= 2,
 	HTP_PROBE	= 3,
 	HTP_PROBE_REPLY	= 4,
+	HTP_RESET	= 5,
 };
 
 /*
@@ -136,5 +139,7 @@ ssize_t htp_hello_write(void *pkt, size_t cap, __u8 type, __u64 dst_id,
 			const struct htp_hello *hello, size_t pad_to);
 
 int htp_quote_read(const void *quote, size_t len, struct htp_hdr *hdr, struct htp_hello *hello);
+
+ssize_t htp_reset_write(void *pkt, size_t cap, const struct htp_hdr *unknown);
 
 #endif /* HTP_WIRE_H */

@@ -3,8 +3,9 @@
  * Peers: associations with other daemons, and the datagrams in and out.
  *
  * A datagram counts only if the association id in it is one of ours (64 random
- * bits) and it comes from that peer's address; all else is counted and dropped. Where
- * the peer is, is decided by the association (htp/path.c).
+ * bits) and it comes from that peer's address; all else is counted and dropped, DATA
+ * for no association of ours with an answer (reset.c). Where the peer is, is decided by
+ * the association (htp/path.c).
  */
 #include <endian.h>
 #include <errno.h>
@@ -49,6 +50,18 @@ static bool same_hosts(const struct hk_path *a, const struct hk_path *b)
 {
 	return !memcmp(a->local, b->local, sizeof(a->local)) &&
 	       !memcmp(a->remote, b->remote, sizeof(a->remote));
+}
+
+/**
+ * hk_peer_is_at - does a datagram come from where this peer is?
+ * @peer: peer
+ * @path: the datagram's
+ *
+ * Return: true if it came to the association's own address, too.
+ */
+bool hk_peer_is_at(const struct hk_peer *peer, const struct hk_path *path)
+{
+	return same_hosts(&peer->path, path);
 }
 
 static void unproven_timeout(struct hk_peer *peer, __u64 now_ns)
@@ -274,6 +287,8 @@ int hk_peer_up(struct hk_peer *peer, const struct htp_hello *hello, __u32 max_da
 	peer->assoc = create_assoc(peer, hello, max_datagram);
 	if (!peer->assoc)
 		return -ENOMEM;
+	/* they are as many as the ids of our own side; without it only RESET is not heard */
+	hk_dataplane_add_remote(peer->relay->dp, hello->src_id);
 	peer->remote_id = hello->src_id;
 	peer->hello_len = max_datagram;
 	peer->state = HK_PEER_UP;
@@ -317,6 +332,8 @@ static void destroy(struct hk_peer *peer)
 	struct hk_relay *r = peer->relay;
 
 	hk_dataplane_del_assoc(r->dp, peer->local_id);
+	if (peer->remote_id)
+		hk_dataplane_del_remote(r->dp, peer->remote_id);
 	hk_timer_cancel(&r->timers, &peer->timer);
 	if (peer->dirty)
 		TAILQ_REMOVE(&r->dirty, peer, dirty_entry);
@@ -396,7 +413,12 @@ static void data_rx(struct hk_relay *r, struct hk_port *port, const struct hk_da
 	struct hk_peer *peer = hk_peer_by_id(r, hdr->dst_id);
 	int err;
 
-	if (!peer || peer->state != HK_PEER_UP) {
+	if (!peer) {
+		r->stats[HK_REL_RX_UNKNOWN]++;
+		hk_reset_send(r, port, dgram, hdr);
+		return;
+	}
+	if (peer->state != HK_PEER_UP) {
 		r->stats[HK_REL_RX_UNKNOWN]++;
 		return;
 	}
@@ -447,6 +469,9 @@ void hk_peer_rx(struct hk_relay *r, struct hk_port *port, const struct hk_datagr
 		break;
 	case HTP_HELLO_ACK:
 		hello_ack_rx(r, port, dgram, &hdr);
+		break;
+	case HTP_RESET:
+		hk_reset_rx(r, dgram, &hdr);
 		break;
 	default:
 		r->stats[HK_REL_RX_MALFORMED]++;

@@ -284,6 +284,9 @@ enum hk_relay_stat {
 	HK_REL_TABLE_FULL,		/* flow or peer table full: plain TCP */
 	HK_REL_MEMORY_FULL,		/* allocations beyond --memory, refused */
 	HK_REL_WINDOW_REFUSED,		/* windows that would have grown, had there been memory */
+	HK_REL_RESET_SENT,		/* answers to DATA for no association of ours */
+	HK_REL_RESET_RECEIVED,		/* associations that the peer had lost */
+	HK_REL_RESET_UNKNOWN,		/* RESETs for nothing of ours, or from elsewhere */
 	HK_REL_ICMP_ERRORS,
 	HK_NR_REL_STATS,
 };
@@ -347,6 +350,7 @@ struct hk_blocked {
  * @dirty:	 peers to look after before the loop waits
  * @blocked:	 carriers that did not get through lately
  * @stats:	 by enum hk_relay_stat
+ * @reset_budget: for answers to DATA for no association
  * @hash_seed:	 of @by_key
  * @memory_bytes: allocated by associations
  * @memory_max:	 most that may be
@@ -388,6 +392,7 @@ struct hk_relay {
 	struct hk_peer_queue		dirty;
 	struct hk_blocked		blocked[HK_MAX_BLOCKED];
 	__u64				stats[HK_NR_REL_STATS];
+	struct hk_budget		reset_budget;
 	__u64				hash_seed;
 	__u64				memory_bytes, memory_max, window_bytes, pumped_bytes;
 };
@@ -446,6 +451,7 @@ unsigned int hk_peers_from(struct hk_relay *r, const __be32 raddr[4]);
 struct hk_peer *hk_peer_oldest_unproven(struct hk_relay *r);
 void	hk_peer_fail(struct hk_peer *peer, enum htp_code code);
 void	hk_peer_touch(struct hk_peer *peer);
+bool	hk_peer_is_at(const struct hk_peer *peer, const struct hk_path *path);
 void	hk_peer_rx(struct hk_relay *r, struct hk_port *port, const struct hk_datagram *dgram);
 void	hk_peer_unreachable(struct hk_relay *r, struct hk_port *port,
 			    const struct hk_carrier_error *error);
@@ -481,6 +487,12 @@ void	hk_pathmtu_refresh(struct hk_peer *peer);
 void	hk_pathmtu_refused(struct hk_relay *r, const struct hk_datagram *dgram);
 void	hk_pathmtu_too_big(struct hk_peer *peer, const struct hk_carrier_error *error, __u32 pn);
 bool	hk_pathmtu_hello_too_big(struct hk_peer *peer, const struct hk_carrier_error *error);
+
+/* reset.c: associations that one side knows nothing of any more */
+void	hk_reset_send(struct hk_relay *r, struct hk_port *port, const struct hk_datagram *dgram,
+		      const struct htp_hdr *hdr);
+void	hk_reset_rx(struct hk_relay *r, const struct hk_datagram *dgram,
+		    const struct htp_hdr *hdr);
 
 /* port.c: sending and receiving on the carriers */
 int	hk_ports_open(struct hk_relay *r);

@@ -42,6 +42,27 @@ TEST(header_round_trip)
 	EXPECT_EQ(-EBADMSG, htp_hdr_read(pkt, sizeof(pkt), &out));	/* no such type */
 }
 
+/* Of what answers itself there would be no end */
+TEST(reset_answers_data_only)
+{
+	const struct htp_hdr data = { .ctl_len = 3, .pn = 7, .dst_id = 0x1122334455667788ULL };
+	const struct htp_hdr reset = { .type = HTP_RESET, .dst_id = data.dst_id };
+	struct htp_hdr out;
+	__u8 pkt[64];
+	__u8 type;
+
+	EXPECT_EQ(-EMSGSIZE, htp_reset_write(pkt, HTP_RESET_LEN - 1, &data));
+	ASSERT_EQ(HTP_HDR_LEN, htp_reset_write(pkt, sizeof(pkt), &data));
+	ASSERT_EQ(0, htp_hdr_read(pkt, HTP_HDR_LEN, &out));
+	EXPECT_EQ(0, memcmp(&reset, &out, sizeof(out)));
+	pkt[3] = 1;
+	EXPECT_EQ(-EBADMSG, htp_hdr_read(pkt, sizeof(pkt), &out));	/* RESET has no frames */
+	for (type = HTP_HELLO; type <= HTP_RESET; type++) {
+		out.type = type;
+		EXPECT_EQ(-EINVAL, htp_reset_write(pkt, sizeof(pkt), &out));
+	}
+}
+
 TEST(hello_round_trip)
 {
 	const struct htp_hello in = {

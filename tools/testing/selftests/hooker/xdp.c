@@ -336,8 +336,9 @@ TEST_F(verdict, data_of_known_association)
 	VERDICT(XDP_PASS_, HK_XDP_PASS_DATA, .payload = 100, .vlans = 1);
 	VERDICT(XDP_PASS_, HK_XDP_PASS_DATA, .payload = 100, .vlans = 2);
 	VERDICT(XDP_PASS_, HK_XDP_PASS_DATA, .type = HTP_HELLO_ACK);
-	VERDICT(XDP_DROP_, HK_XDP_DROP_ASSOC, .dst_id = ASSOC + 1);
-	VERDICT(XDP_DROP_, HK_XDP_DROP_ASSOC, .dst_id = ASSOC ^ 1ULL << 63);
+	VERDICT(XDP_PASS_, HK_XDP_PASS_UNKNOWN, .dst_id = ASSOC + 1);
+	VERDICT(XDP_PASS_, HK_XDP_PASS_UNKNOWN, .dst_id = ASSOC ^ 1ULL << 63);
+	VERDICT(XDP_DROP_, HK_XDP_DROP_ASSOC, .dst_id = ASSOC + 1, .type = HTP_HELLO_ACK);
 }
 
 /* Its peer may have moved: a few pass, and more of them when time has passed */
@@ -377,6 +378,35 @@ TEST_F(verdict, data_from_several_addresses)
 	for (i = 0; i < 2 * HK_STRANGER_BURST; i++)
 		VERDICT(XDP_PASS_, HK_XDP_PASS_DATA, .wrong_source = true);
 	VERDICT(XDP_PASS_, HK_XDP_PASS_DATA, .payload = 10);
+}
+
+TEST_F(verdict, unknown_associations_are_limited)
+{
+	unsigned int passed = 0;
+	int i;
+
+	make(&self->pkt, &(struct spec){ .dst_id = ASSOC + 1 }, variant->v6, variant->proto);
+	for (i = 0; i < 3 * HK_UNKNOWN_BURST; i++)
+		passed += run(self->skel, &self->pkt) == XDP_PASS_;
+	EXPECT_LE(HK_UNKNOWN_BURST, passed);
+	EXPECT_LT(passed, 3 * HK_UNKNOWN_BURST);
+	EXPECT_EQ(3 * HK_UNKNOWN_BURST - passed, counter(self->skel, HK_XDP_DROP_ASSOC));
+	/* which costs the others nothing */
+	VERDICT(XDP_PASS_, HK_XDP_PASS_DATA, .payload = 1);
+	VERDICT(XDP_TX_, HK_XDP_TX_PROBE, .type = HTP_PROBE);
+}
+
+TEST_F(verdict, reset_names_what_we_write)
+{
+	__u64 id = ASSOC + 5;
+	__u32 one = 1;
+
+	ASSERT_EQ(0, bpf_map_update_elem(bpf_map__fd(self->skel->maps.hk_remotes), &id, &one, 0));
+	VERDICT(XDP_PASS_, HK_XDP_PASS_RESET, .type = HTP_RESET, .dst_id = id);
+	/* our own ids are not for the peer to write here */
+	VERDICT(XDP_DROP_, HK_XDP_DROP_RESET, .type = HTP_RESET, .dst_id = ASSOC);
+	VERDICT(XDP_DROP_, HK_XDP_DROP_RESET, .type = HTP_RESET, .dst_id = id + 1);
+	VERDICT(XDP_DROP_, HK_XDP_DROP_VERSION, .type = HTP_RESET + 1, .dst_id = id);
 }
 
 TEST_F(verdict, hello_names_the_instance)
@@ -649,7 +679,7 @@ TEST_F(veth, known_association_arrives_others_do_not)
 	__u8 buf[2048], got[2048];
 	size_t len;
 
-	len = fill_htp(buf, HTP_DATA, ASSOC + 1, 200);
+	len = fill_htp(buf, HTP_RESET, ASSOC, 0);
 	ASSERT_EQ(len, send(self->client, buf, len, 0));
 	len = fill_htp(buf, HTP_HELLO, INSTANCE + 1, 1200);
 	ASSERT_EQ(len, send(self->client, buf, len, 0));
@@ -659,7 +689,7 @@ TEST_F(veth, known_association_arrives_others_do_not)
 	ASSERT_EQ(len, wait_datagram(self->server, got, sizeof(got), 2000));
 	EXPECT_EQ(0, memcmp(buf, got, len));
 	EXPECT_EQ(-1, wait_datagram(self->server, got, sizeof(got), 20));
-	EXPECT_EQ(1, counter(self->skel, HK_XDP_DROP_ASSOC));
+	EXPECT_EQ(1, counter(self->skel, HK_XDP_DROP_RESET));
 	EXPECT_EQ(1, counter(self->skel, HK_XDP_DROP_TOKEN));
 	EXPECT_EQ(1, counter(self->skel, HK_XDP_PASS_DATA));
 }

@@ -1,0 +1,152 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# A daemon that was restarted has forgotten its associations: it tells the peers as soon as they
+# send it anything, so that their applications don't wait for timers. The hosts send no ICMP
+# errors here, which would tell the same while no daemon is there.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+PORT=5000
+LINK=(both delay 5ms rate 40mbit queue 256k)	# 60 MB take 12 s
+NOTICED_MS=1000
+KEEPALIVE_MS=6000		# they ask after 5 s
+
+PROTO=
+
+mute_icmp()
+{
+	local host
+
+	for host in c s; do
+		on $host nft -f - <<-EOF || return
+			table inet mute {
+				chain out {
+					type filter hook output priority 0;
+					icmp type destination-unreachable drop
+					icmpv6 type destination-unreachable drop
+				}
+			}
+		EOF
+		state_save $host
+	done
+}
+
+# start_transfer NAME OPTION...: over each family, as NAME4 and NAME6
+start_transfer()
+{
+	local name=$1 v
+
+	shift
+	for v in 4 6; do
+		on_bg c "$name$v" "$TAPP" client -t 40 "$@" "$(addr s $v)" $PORT
+	done
+}
+
+# has_flows NUMBER BYTES: so many on both hosts, with that many bytes carried at least
+has_flows()
+{
+	local host json
+
+	for host in c s; do
+		json=$(hooker_show $host flows -j)
+		[ "$(paste <(json_values app_to_net_bytes <<<"$json") \
+			<(json_values net_to_app_bytes <<<"$json") |
+			awk -v min="$2" '$1 + $2 >= min' | wc -l)" -eq "$1" ] || return 1
+	done
+}
+
+clients_ended() { bg_has_ended "${1}4" && bg_has_ended "${1}6"; }
+
+# all_were_reset NAME BEHIND: clients, and the server's connections behind so many
+all_were_reset()
+{
+	local name=$1 v result=0
+
+	for v in 4 6; do
+		bg_wait "$name$v"
+		[ $? -eq 3 ] || result=1
+		echo "client, IPv$v: $(grep '^result=' "$(bg_out "$name$v")")"
+	done
+	served $PORT "$2"
+	[ "$(nr_served $PORT)" -eq $(($2 + 2)) ] || result=2
+	served $PORT "$2" | grep -vq ' result=reset ' && result=3
+	return $result
+}
+
+# is_hooked FAMILY
+is_hooked()
+{
+	link_reset
+	tapp c -t 2 --up 100k --down 100k "$(addr s "$1")" $PORT || return
+	[ "$(link_get both 6 with_payload)" -eq 0 ]
+}
+
+# restart HOST: killed and started again; RESTARTED_MS: when it was ready
+restart()
+{
+	hooker_signal "$1" KILL
+	bg_wait "hooker-$1" 2>/dev/null
+	hooker_start "$1" --proto "$PROTO" || die "host $1: no restart"
+	RESTARTED_MS=$(now_ms)
+}
+
+others_know() { [ "$(counter "$1" flows)" -eq 0 ]; }
+
+# restarted WHAT HOST BOUND OPTION...: the other host knows within so many ms
+restarted()
+{
+	local what="$PROTO, $1, daemon on host $2 restarted" host=$2 bound=$3 other=s served v
+	local elapsed=none
+
+	[ "$host" = c ] || other=c
+	start_hookers --proto "$PROTO"
+	tapp_serve s $PORT -t 40 || die "no server"
+	served=$(nr_served $PORT)
+	start_transfer bulk "${@:4}"
+	wait_for 5 has_flows 2 "${MIN_BYTES:-500000}" || note "$what: no transfer to interrupt"
+	restart "$host"
+	wait_for 10 others_know $other && elapsed=$(($(now_ms) - RESTARTED_MS))
+	tap_range "$what: the other one knows" 0 "$elapsed" "$bound" ms
+	tap_check "$what: it was told so" told "$host" $other
+	wait_for 2 clients_ended bulk
+	wait_for 2 has_served $PORT $((served + 2))
+	tap_check "$what: both applications see a reset" all_were_reset bulk "$served"
+	for v in 4 6; do
+		tap_check "$what: the next connection is hooked, IPv$v" is_hooked $v
+	done
+	bg_stop tapp-$PORT
+	for v in c s; do
+		tap_check "$what, host $v: hooker ends in order" hooker_stop $v
+		tap_check "$what, host $v: nothing stays behind" leak_check $v
+	done
+}
+
+# told HOST OTHER: not by ICMP, nor by silence
+told()
+{
+	local sent received
+
+	sent=$(counter "$1" reset_sent)
+	received=$(counter "$2" reset_received)
+	echo "$sent sent, $received received, $(counter "$2" icmp_errors) ICMP errors," \
+		"$(counter "$2" peers_lost) lost"
+	[ "$sent" -ge 2 ] && [ "$received" -eq 2 ] && [ "$(counter "$2" icmp_errors)" -eq 0 ]
+}
+
+need_hooker
+need_tapp
+need nft
+tap_plan $((5 * 9))
+topo_up "${LINK[@]}"
+mute_icmp || die "cannot suppress ICMP errors"
+PROTO=udplite
+restarted "upload" s $NOTICED_MS --up 60m --down 1 --server-after-eof
+restarted "download" c $NOTICED_MS --down 60m --up 1 --client-after-eof
+PROTO=udp
+restarted "upload" s $NOTICED_MS --up 60m --down 1 --server-after-eof
+restarted "download" c $NOTICED_MS --down 60m --up 1 --client-after-eof
+MIN_BYTES=0 restarted "idle" s $KEEPALIVE_MS --up 1 --client-after-eof --down 1 \
+	--server-after-eof
+tap_finish
