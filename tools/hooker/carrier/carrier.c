@@ -113,7 +113,8 @@ void hk_carrier_close(struct hk_carrier *c)
 {
 	if (!c || !c->ops)
 		return;
-	c->ops->close(c);
+	if (c->ops->close)
+		c->ops->close(c);
 	c->ops = NULL;
 }
 
