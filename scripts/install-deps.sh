@@ -25,10 +25,12 @@ build_packages="
 test_packages="
 	curl:curl
 	ethtool:ethtool
+	git:git
 	gnuplot-nox:gnuplot
 	iperf3:iperf3
 	iproute2:tc
 	nginx-light:nginx
+	nodejs:node
 	openssh-client:ssh
 	openssh-server:sshd
 	perl:perl

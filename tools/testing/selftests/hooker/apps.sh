@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Applications as Debian ships them, unmodified, through hooker: nginx, curl, ssh, scp,
-# iperf3, wrk, Python. A check of an application is three checks in one:
+# iperf3, wrk, Python, and those of apps_more.sh. A check of an application is three checks in one:
 #
 #	its own result is right: exit status, checksums, what it printed;
 #	hooker carried it: each connection that the kernel counted was taken over on both
@@ -21,6 +21,8 @@
 
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=apps_more.sh
+. "$(dirname "$0")/apps_more.sh"
 
 HTTP_PORT=8080
 DEFERRED_PORT=8081
@@ -50,6 +52,11 @@ SLOW_CHECKS=(
 	"python_http|python3|Python's http.server to curl"
 	"python_echo|python3|50 asyncio connections, half-closed"
 	"python_peek|python3|FIONREAD, MSG_PEEK and splice()"
+	"h2|openssl|three streams of HTTP/2 over TLS"
+	"sftp|sftp|sftp, 2 MB in both directions"
+	"git|git|git clone over HTTP"
+	"node|node|HTTP server of Node.js, 2 MB each way"
+	"go|go|HTTP server of Go, 2 MB each way"
 )
 FAST_CHECKS=(
 	"iperf|iperf3|iperf3"
@@ -103,6 +110,7 @@ write_nginx_conf()
 		echo "listen $addr:$HTTP_PORT backlog=1024;"
 		echo "listen $addr:$DEFERRED_PORT deferred;"
 		[ -n "${UNUSABLE[openssl]}" ] || echo "listen $addr:$TLS_PORT ssl;"
+		[ -n "${UNUSABLE[openssl]}" ] || echo "listen $addr:$H2_PORT ssl http2;"
 	done
 	if [ -z "${UNUSABLE[openssl]}" ]; then
 		echo "ssl_certificate $LIB_TMP/tls.crt;"
@@ -605,9 +613,9 @@ needs_of()
 {
 	case $1 in
 	curl | openssl) echo nginx curl ;;
-	ssh | scp) echo ssh scp sshd ssh-keygen unshare ;;
-	wrk) echo nginx curl ;;
-	python3) echo curl ;;
+	ssh | scp | sftp) echo ssh scp sshd ssh-keygen unshare ;;
+	wrk | git) echo nginx curl ;;
+	python3 | node | go) echo curl ;;
 	esac
 }
 
@@ -616,14 +624,15 @@ find_programs()
 	local prog other
 
 	PATH=$PATH:/usr/sbin:/sbin
-	for prog in curl openssl ssh scp python3 iperf3 wrk; do
+	for prog in curl openssl ssh scp sftp python3 iperf3 wrk git node go; do
 		for other in $prog $(needs_of $prog); do
-			command -v "$other" >/dev/null || UNUSABLE[$prog]="no $other"
+			command -v "$other" >/dev/null || UNUSABLE[$prog]="no $other [variant]"
 		done
 	done
-	[ -n "${UNUSABLE[ssh]}" ] || make_keys || UNUSABLE[ssh]="ssh-keygen failed"
-	[ -z "${UNUSABLE[ssh]}" ] || UNUSABLE[scp]=${UNUSABLE[ssh]}
-	[ -n "${UNUSABLE[openssl]}" ] || make_certificate || UNUSABLE[openssl]="openssl failed"
+	[ -n "${UNUSABLE[ssh]}" ] || make_keys || UNUSABLE[ssh]="ssh-keygen failed [variant]"
+	[ -z "${UNUSABLE[ssh]}" ] || UNUSABLE[scp]=${UNUSABLE[ssh]} UNUSABLE[sftp]=${UNUSABLE[ssh]}
+	[ -n "${UNUSABLE[openssl]}" ] || make_certificate || UNUSABLE[openssl]="openssl failed [variant]"
+	prepare_more
 }
 
 # select_checks NAME-OF-TABLE: leaves what CHECKS says
@@ -649,7 +658,7 @@ try_plain()
 		[ -z "${UNUSABLE[$prog]}" ] || continue
 		"check_$name" >"$LIB_TMP/plain.$name" 2>&1 && continue
 		sed "s/^/#   $name: /" "$LIB_TMP/plain.$name"
-		BROKEN[$name]="fails over plain TCP"
+		BROKEN[$name]="fails over plain TCP [variant]"
 	done
 }
 
