@@ -46,6 +46,11 @@ check:
 	@scripts/install-deps.sh build test
 	@scripts/check.sh TARGETS="$(TARGETS)" $(O_ARG)
 
+# The tests that take minutes, by the same runner
+check-long:
+	@scripts/install-deps.sh build test
+	@scripts/check.sh TARGETS=hooker LONG=1 $(O_ARG)
+
 check-tree:
 	@scripts/install-deps.sh build test tree
 	@scripts/check-tree.sh $(if $(O),$(OUT)tree,$(CURDIR)/.tree)
@@ -74,6 +79,7 @@ help:
 	@echo '  bench-link  - the same over a lossy link, beside TCP CUBIC, TCP BBR and kcptun;'
 	@echo '                25 minutes, QUICK=1: three; root'
 	@echo '  check       - the selftests, with an exit status; root'
+	@echo '  check-long  - tests that take minutes: thousands of connections; root'
 	@echo '  check-tree  - the same sources inside a kernel tree, and its style checks; root'
 	@echo '  coverage    - lines and branches of the transport core that its tests execute;'
 	@echo '                less than 90 % of the lines is an error'
@@ -84,4 +90,4 @@ help:
 	@echo 'demo, bench-link, check and check-tree install the Debian packages that are missing;'
 	@echo 'scripts/install-deps.sh -n all only names them.'
 
-.PHONY: all install demo bench-link check check-tree coverage fuzz clean help
+.PHONY: all install demo bench-link check check-long check-tree coverage fuzz clean help

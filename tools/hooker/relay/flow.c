@@ -89,7 +89,8 @@ struct hk_flow *hk_flow_create(struct hk_relay *r, const struct hk_flow_key *key
 	f->redir_fd = -1;
 	f->lane = hk_dataplane_lane(r->dp, slot);
 	LIST_INSERT_HEAD(bucket(r, key), f, by_key);
-	r->nr_flows++;
+	if (++r->nr_flows > r->most_flows)
+		r->most_flows = r->nr_flows;
 	return f;
 }
 
@@ -301,6 +302,8 @@ static bool read_once(struct hk_flow *f, size_t *total)
 	len = readv(f->redir_fd, iov, nr);
 	if (len < 0 && (errno == EAGAIN || errno == EINTR)) {
 		f->readable = false;
+		/* or thousands of flows that end their turn here would each keep that room */
+		htp_stream_commit(f->stream, 0);
 		return false;
 	}
 	if (len <= 0) {

@@ -8,10 +8,18 @@
  * the last eighth is begun. The rest is what keeps every connection going that
  * there is, with little.
  */
+#include <malloc.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "private.h"
+
+#define TRIM_MIN	(1ULL << 20)
+#define TRIM_FLOWS	256
+#define TRIM_NS		NSEC_PER_SEC
 
 /* Each piece has its size before it */
 union piece {
@@ -40,6 +48,8 @@ void *hk_memory_alloc(void *priv, size_t size)
 		return NULL;
 	piece->size = size;
 	r->memory_bytes += size;
+	if (r->memory_bytes > r->memory_peak)
+		r->memory_peak = r->memory_bytes;
 	return piece + 1;
 }
 
@@ -57,6 +67,38 @@ void hk_memory_free(void *priv, void *ptr)
 		return;
 	r->memory_bytes -= piece->size;
 	free(piece);
+}
+
+/* Slots without a flow hold nothing but a generation, which matters within a pass only */
+static void trim_flows(struct hk_relay *r)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	uintptr_t start = ((uintptr_t)r->flows + page - 1) & ~(page - 1);
+	uintptr_t end = (uintptr_t)(r->flows + HK_MAX_FLOWS) & ~(page - 1);
+
+	madvise((void *)start, end - start, MADV_DONTNEED);
+	r->most_flows = 0;
+}
+
+/**
+ * hk_memory_trim - let the kernel have what was only needed for a while
+ * @r: relay, between loop passes
+ *
+ * Else libc keeps most of it: there is always something in use behind. It takes
+ * milliseconds, so it waits until three quarters of the most are free again.
+ */
+void hk_memory_trim(struct hk_relay *r)
+{
+	bool less = r->memory_peak >= TRIM_MIN && r->memory_bytes <= r->memory_peak / 4;
+	bool none = r->most_flows >= TRIM_FLOWS && !r->nr_flows;
+
+	if ((!less && !none) || r->now_ns < r->trimmed_ns + TRIM_NS)
+		return;
+	malloc_trim(0);
+	if (none)
+		trim_flows(r);
+	r->memory_peak = r->memory_bytes;
+	r->trimmed_ns = r->now_ns;
 }
 
 /**

@@ -340,6 +340,7 @@ struct hk_blocked {
  * @free_slots:	 stack of unused ones
  * @nr_free:	 of them
  * @nr_flows:	 slots in use
+ * @most_flows:	 most of them since none of their memory was in use
  * @nr_peers:	 peers in all
  * @nr_unproven: of them, those that have said HELLO only
  * @by_key:	 hash table of flows, by application socket
@@ -354,6 +355,8 @@ struct hk_blocked {
  * @hash_seed:	 of @by_key
  * @memory_bytes: allocated by associations
  * @memory_max:	 most that may be
+ * @memory_peak: most in use since some was last given back to the kernel
+ * @trimmed_ns: when that was
  * @window_bytes: what all peers together may still send us, by their windows
  * @pumped_bytes: moved by all flows, ever
  *
@@ -385,7 +388,7 @@ struct hk_relay {
 	__u64				drain_until_ns;
 	struct hk_flow			*flows;
 	__u32				*free_slots;
-	__u32				nr_free, nr_flows, nr_peers, nr_unproven;
+	__u32				nr_free, nr_flows, most_flows, nr_peers, nr_unproven;
 	struct hk_flow_list		*by_key, ended;
 	struct hk_peer_list		*by_id, peers;
 	struct hk_flow_queue		ready;
@@ -394,7 +397,8 @@ struct hk_relay {
 	__u64				stats[HK_NR_REL_STATS];
 	struct hk_budget		reset_budget;
 	__u64				hash_seed;
-	__u64				memory_bytes, memory_max, window_bytes, pumped_bytes;
+	__u64				memory_bytes, memory_max, memory_peak, trimmed_ns;
+	__u64				window_bytes, pumped_bytes;
 };
 
 /* What an epoll event belongs to: kind, generation and slot, never a pointer */
@@ -438,6 +442,7 @@ void	hk_takeover_opened(struct hk_peer *peer, struct htp_stream *stream);
 void	*hk_memory_alloc(void *priv, size_t size);
 void	hk_memory_free(void *priv, void *ptr);
 bool	hk_memory_charge(void *priv, __s64 bytes, bool always);
+void	hk_memory_trim(struct hk_relay *r);
 bool	hk_memory_is_low(const struct hk_relay *r);
 
 /* peer.c: associations and the datagrams in and out */

@@ -455,6 +455,7 @@ static void pass(struct hk_relay *r, struct epoll_event *events)
 	hk_flows_reap(r);
 	hk_peers_reap(r);
 	tell_whether_full(r);
+	hk_memory_trim(r);
 }
 
 static void close_associations(struct hk_relay *r)
