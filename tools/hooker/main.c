@@ -17,7 +17,7 @@ const struct hk_command hk_commands[] = {
 	  "look at and change the protocols that BPF brings to a running daemon" },
 	{ "exec", hk_cmd_exec, NULL, hk_exec_words, "[RULE] -- COMMAND ...",
 	  "run a command with a rule of its own" },
-	{ "show", hk_cmd_show, NULL, hk_show_words, "flows|peers|stats",
+	{ "show", hk_cmd_show, NULL, hk_show_words, "flows|peers|stats|xdp",
 	  "ask a running daemon for its connections, peers or counters" },
 	{ "ping", hk_cmd_ping, hk_ping_options, NULL, "[OPTIONS] HOST",
 	  "measure the round trip to another host's driver" },

@@ -452,7 +452,17 @@ enum hk_stat {
 	HK_NR_STATS,
 };
 
-/* Counters of hooker_ingress: index into hk_xdp_stats, one per verdict and reason */
+/*
+ * Devices have counters of their own while there are slots, and below that index;
+ * slot 0 is of all others
+ */
+#define HK_XDP_SLOTS	64
+#define HK_XDP_IFINDEXES 4096
+
+/*
+ * Counters of hooker_ingress, one per verdict and reason: index into hk_xdp_stats, plus
+ * HK_NR_XDP_STATS times the device's slot
+ */
 enum hk_xdp_stat {
 	HK_XDP_PASS_OTHER,		/* not to our port, or not to this host */
 	HK_XDP_PASS_DATA,

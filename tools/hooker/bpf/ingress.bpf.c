@@ -81,10 +81,13 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, HK_NR_XDP_STATS);
+	__uint(max_entries, HK_XDP_SLOTS * HK_NR_XDP_STATS);
 	__type(key, __u32);
 	__type(value, __u64);
 } hk_xdp_stats SEC(".maps");
+
+/* A byte to load costs less than a hash; by index of the device, written by the daemon */
+volatile __u8 hk_dev_slots[HK_XDP_IFINDEXES];
 
 /* The mechanisms' ingress programs, by IP protocol; the daemon adds and removes them */
 struct {
@@ -134,15 +137,24 @@ struct dgram {
 	bool			fragment;
 };
 
-/* Bottom halves are off here: a plain increment of a per-CPU slot is exact */
+/* Action and reason; the way out counts it and takes them apart */
 static __always_inline int verdict(int action, enum hk_xdp_stat reason)
 {
-	__u32 key = reason;
-	__u64 *slot = bpf_map_lookup_elem(&hk_xdp_stats, &key);
+	return action | reason << 8;
+}
 
-	if (slot)
-		++*slot;
-	return action;
+/* Bottom halves are off here: a plain increment of a per-CPU slot is exact */
+static __always_inline int counted(struct xdp_md *ctx, int verdict)
+{
+	__u32 key = verdict >> 8, index = ctx->ingress_ifindex;
+	__u64 *counter;
+
+	if (index < HK_XDP_IFINDEXES)
+		key += hk_dev_slots[index] * HK_NR_XDP_STATS;
+	counter = bpf_map_lookup_elem(&hk_xdp_stats, &key);
+	if (counter)
+		++*counter;
+	return verdict & 0xff;
 }
 
 static __always_inline int drop(enum hk_xdp_stat reason)
@@ -488,23 +500,28 @@ static __always_inline bool is_carried(const struct dgram *d)
 	return d->udp->dest == hk_config.port && is_used(d) && is_for_this_host(d);
 }
 
+static __always_inline int decide(struct xdp_md *ctx, struct dgram *d)
+{
+	enum hk_xdp_stat fault;
+
+	if (!parse(ctx, d))
+		return verdict(XDP_PASS, HK_XDP_PASS_OTHER);
+	if (!is_carried(d)) {
+		if (is_behind_mechanism(d))
+			return drop(HK_XDP_DROP_BEHIND);
+		return verdict(XDP_PASS, HK_XDP_PASS_OTHER);
+	}
+	fault = fault_of(d);
+	return fault ? drop(fault) : judge(d);
+}
+
 SEC("xdp")
 int hooker_ingress(struct xdp_md *ctx)
 {
-	enum hk_xdp_stat fault;
 	struct dgram d;
+	int action = counted(ctx, decide(ctx, &d));
 
-	if (!parse(ctx, &d))
-		return verdict(XDP_PASS, HK_XDP_PASS_OTHER);
-	if (!is_carried(&d)) {
-		if (is_behind_mechanism(&d))
-			return drop(HK_XDP_DROP_BEHIND);
-		return to_datapath(ctx, &d, verdict(XDP_PASS, HK_XDP_PASS_OTHER));
-	}
-	fault = fault_of(&d);
-	if (fault)
-		return drop(fault);
-	return to_datapath(ctx, &d, judge(&d));
+	return to_datapath(ctx, &d, action);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -5,7 +5,7 @@
 #include <string.h>
 #include "cmd.h"
 
-const char *const hk_show_words[] = { "flows", "peers", "stats", NULL };
+const char *const hk_show_words[] = { "flows", "peers", "stats", "xdp", NULL };
 
 static bool word_is_known(const char *word)
 {
@@ -34,9 +34,9 @@ int hk_cmd_show(struct hk_cmd_env *env, int argc, char **argv)
 	if (err || env->help)
 		return err ? err : hk_cmd_explain(env, hk_command_find("show"));
 	if (!argc)
-		return hk_cmd_usage(env, "nothing named to show; choose flows, peers or stats");
+		return hk_cmd_usage(env, "nothing named to show; choose flows, peers, stats or xdp");
 	if (!word_is_known(argv[0]))
-		return hk_cmd_usage(env, "%s: not one of flows, peers, stats", argv[0]);
+		return hk_cmd_usage(env, "%s: not one of flows, peers, stats, xdp", argv[0]);
 	err = hk_cmd_no_arguments(env, argc - 1, argv + 1);
 	if (err)
 		return err;

@@ -179,6 +179,8 @@ int	hk_dataplane_set_locals(struct hk_dataplane *dp, const struct hk_local_key *
 
 int	hk_dataplane_stats(struct hk_dataplane *dp, __u64 stats[HK_NR_STATS]);
 int	hk_dataplane_xdp_stats(struct hk_dataplane *dp, __u64 stats[HK_NR_XDP_STATS]);
+int	hk_dataplane_dev_stats(struct hk_dataplane *dp, int ifindex,
+			       __u64 stats[HK_NR_XDP_STATS]);
 const char *hk_stat_name(enum hk_stat stat);
 const char *hk_xdp_stat_name(enum hk_xdp_stat stat);
 

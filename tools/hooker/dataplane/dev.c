@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "private.h"
+#include "ingress.skel.h"
 
 /*
  * A veth pair hands over packets whose checksum nobody has filled in yet. Native
@@ -77,6 +78,93 @@ static struct hk_dev *find(struct hk_dataplane *dp, int ifindex)
 	return NULL;
 }
 
+static bool slot_is_free(struct hk_dataplane *dp, __u32 slot)
+{
+	struct hk_dev *dev;
+
+	LIST_FOREACH(dev, &dp->devs, all)
+		if (dev->slot == slot)
+			return false;
+	return true;
+}
+
+/* Counters of its own, if there are any left */
+static void take_slot(struct hk_dataplane *dp, struct hk_dev *dev)
+{
+	__u32 slot;
+
+	if (!dp->xdp || dev->ifindex >= HK_XDP_IFINDEXES)
+		return;
+	for (slot = 1; slot < HK_XDP_SLOTS; slot++)
+		if (slot_is_free(dp, slot))
+			break;
+	if (slot == HK_XDP_SLOTS)
+		return;
+	dev->slot = slot;
+	dp->xdp->bss->hk_dev_slots[dev->ifindex] = slot;
+}
+
+static int read_slot(struct hk_dataplane *dp, __u32 slot, __u64 stats[HK_NR_XDP_STATS])
+{
+	return hk_percpu_sum(dp->fds.xdp_stats, slot * HK_NR_XDP_STATS, stats, HK_NR_XDP_STATS);
+}
+
+static void add_up(__u64 sum[HK_NR_XDP_STATS], const __u64 more[HK_NR_XDP_STATS])
+{
+	int i;
+
+	for (i = 0; i < HK_NR_XDP_STATS; i++)
+		sum[i] += more[i];
+}
+
+/* Its program is gone already, so nobody counts there any more */
+static void leave_slot(struct hk_dataplane *dp, struct hk_dev *dev)
+{
+	__u64 stats[HK_NR_XDP_STATS];
+
+	if (!dev->slot)
+		return;
+	dp->xdp->bss->hk_dev_slots[dev->ifindex] = 0;
+	if (!read_slot(dp, dev->slot, stats))
+		add_up(dp->gone, stats);
+	hk_percpu_clear(dp->fds.xdp_stats, dev->slot * HK_NR_XDP_STATS, HK_NR_XDP_STATS);
+}
+
+/* The counters of all devices, also of those that are gone; 0 or a negative errno */
+int hk_devs_sum(struct hk_dataplane *dp, __u64 stats[HK_NR_XDP_STATS])
+{
+	__u64 more[HK_NR_XDP_STATS];
+	struct hk_dev *dev;
+	int err;
+
+	err = read_slot(dp, 0, stats);
+	if (err)
+		return err;
+	add_up(stats, dp->gone);
+	LIST_FOREACH(dev, &dp->devs, all)
+		if (dev->slot && !read_slot(dp, dev->slot, more))
+			add_up(stats, more);
+	return 0;
+}
+
+/**
+ * hk_dataplane_dev_stats - read the XDP program's counters of one device
+ * @dp:	     data plane
+ * @ifindex: the device
+ * @stats:   filled in, indexed by enum hk_xdp_stat
+ *
+ * Return: 0; -ENODEV: the program is not there; -ENOSPC: more than HK_XDP_SLOTS devices,
+ * its counters are in the sum only; or another negative errno.
+ */
+int hk_dataplane_dev_stats(struct hk_dataplane *dp, int ifindex, __u64 stats[HK_NR_XDP_STATS])
+{
+	struct hk_dev *dev = find(dp, ifindex);
+
+	if (!dev || dev->mode == HK_XDP_NONE)
+		return -ENODEV;
+	return dev->slot ? read_slot(dp, dev->slot, stats) : -ENOSPC;
+}
+
 static int add(struct hk_dataplane *dp, int ifindex, struct hk_dev **found)
 {
 	struct hk_dev *dev = find(dp, ifindex);
@@ -90,6 +178,7 @@ static int add(struct hk_dataplane *dp, int ifindex, struct hk_dev **found)
 		return -ENOMEM;
 	dev->ifindex = ifindex;
 	dev->xdp_fd = -1;
+	take_slot(dp, dev);
 	LIST_INSERT_HEAD(&dp->devs, dev, all);
 	*found = dev;
 	err = hk_mechs_add_dev(dp, ifindex);
@@ -154,6 +243,7 @@ void hk_dataplane_del_dev(struct hk_dataplane *dp, int ifindex)
 	hk_mechs_del_dev(dp, ifindex);
 	if (dev->xdp_fd >= 0)
 		close(dev->xdp_fd);
+	leave_slot(dp, dev);
 	LIST_REMOVE(dev, all);
 	free(dev);
 }

@@ -249,12 +249,32 @@ int hk_dataplane_set_locals(struct hk_dataplane *dp, const struct hk_local_key *
 	return err;
 }
 
-/* Sums of a per-CPU array's first nr values, over all CPUs; 0 or a negative errno */
-int hk_percpu_sum(int fd, __u64 *stats, __u32 nr)
+/* Zeroes nr values of a per-CPU array, on all CPUs; 0 or a negative errno */
+int hk_percpu_clear(int fd, __u32 first, __u32 nr)
 {
 	int cpus = libbpf_num_possible_cpus();
 	__u64 *values;
-	__u32 i;
+	__u32 i, key;
+
+	if (cpus < 0)
+		return cpus;
+	values = calloc(cpus, sizeof(*values));
+	if (!values)
+		return -ENOMEM;
+	for (i = 0; i < nr; i++) {
+		key = first + i;
+		bpf_map_update_elem(fd, &key, values, BPF_ANY);
+	}
+	free(values);
+	return 0;
+}
+
+/* Sums of nr values of a per-CPU array, over all CPUs; 0 or a negative errno */
+int hk_percpu_sum(int fd, __u32 first, __u64 *stats, __u32 nr)
+{
+	int cpus = libbpf_num_possible_cpus();
+	__u64 *values;
+	__u32 i, key;
 	int c;
 
 	if (cpus < 0)
@@ -264,7 +284,8 @@ int hk_percpu_sum(int fd, __u64 *stats, __u32 nr)
 		return -ENOMEM;
 	for (i = 0; i < nr; i++) {
 		stats[i] = 0;
-		if (bpf_map_lookup_elem(fd, &i, values))
+		key = first + i;
+		if (bpf_map_lookup_elem(fd, &key, values))
 			continue;
 		for (c = 0; c < cpus; c++)
 			stats[i] += values[c];
@@ -282,11 +303,11 @@ int hk_percpu_sum(int fd, __u64 *stats, __u32 nr)
  */
 int hk_dataplane_stats(struct hk_dataplane *dp, __u64 stats[HK_NR_STATS])
 {
-	return hk_percpu_sum(dp->fds.stats, stats, HK_NR_STATS);
+	return hk_percpu_sum(dp->fds.stats, 0, stats, HK_NR_STATS);
 }
 
 /**
- * hk_dataplane_xdp_stats - read the XDP program's counters
+ * hk_dataplane_xdp_stats - read the XDP program's counters, of all devices
  * @dp:	   data plane
  * @stats: filled in, indexed by enum hk_xdp_stat
  *
@@ -296,7 +317,7 @@ int hk_dataplane_xdp_stats(struct hk_dataplane *dp, __u64 stats[HK_NR_XDP_STATS]
 {
 	if (dp->fds.xdp_stats < 0)
 		return -ENODEV;
-	return hk_percpu_sum(dp->fds.xdp_stats, stats, HK_NR_XDP_STATS);
+	return hk_devs_sum(dp, stats);
 }
 
 static const char * const stat_names[HK_NR_STATS] = {

@@ -580,7 +580,7 @@ unsigned int hk_mech_ports(const struct hk_mech *mech,
  */
 int hk_mech_stats(const struct hk_mech *mech, __u64 stats[HK_MECH_COUNTERS])
 {
-	return hk_percpu_sum(mech->stats_fd, stats, HK_MECH_COUNTERS);
+	return hk_percpu_sum(mech->stats_fd, 0, stats, HK_MECH_COUNTERS);
 }
 
 static void set_locals(struct hk_dataplane *dp, const __be16 *from, const __be16 *to,

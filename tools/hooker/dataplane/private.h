@@ -30,12 +30,14 @@ struct hk_policy_image {
  * @ifindex: which
  * @xdp_fd:  link of the XDP program, a bare descriptor; -1: not there
  * @mode:    how it runs
+ * @slot:    of its counters; 0: of several
  * @all:     the data plane's
  */
 struct hk_dev {
 	int			ifindex;
 	int			xdp_fd;
 	enum hk_xdp_mode	mode;
+	__u32			slot;
 	LIST_ENTRY(hk_dev)	all;
 };
 
@@ -46,6 +48,7 @@ struct hk_dev {
  * @links:	gate, connect4, connect6, setsockopt, SOCK_OPS
  * @fast_lane:	applications' sockets get into the SOCKHASH
  * @devs:	devices that are attached to
+ * @gone:	counters of devices that are gone
  * @mechs:	mechanisms that are deployed
  * @ring:	hk_events
  * @read_fn:	receiver of records while hk_dataplane_read_events() runs
@@ -64,6 +67,7 @@ struct hk_dataplane {
 	struct bpf_link			*links[HK_NR_LINKS];
 	bool				fast_lane;
 	LIST_HEAD(, hk_dev)		devs;
+	__u64				gone[HK_NR_XDP_STATS];
 	LIST_HEAD(, hk_mech)		mechs;
 	struct ring_buffer		*ring;
 	void				(*read_fn)(void *priv, const void *record, size_t len);
@@ -80,6 +84,7 @@ struct hk_dataplane {
 };
 
 /* dev.c */
+int	hk_devs_sum(struct hk_dataplane *dp, __u64 stats[HK_NR_XDP_STATS]);
 void	hk_devs_free(struct hk_dataplane *dp);
 
 /* mechanism.c */
@@ -89,6 +94,7 @@ void	hk_mechs_free(struct hk_dataplane *dp);
 
 /* load.c, maps.c */
 int	hk_ingress_fd(const struct hk_dataplane *dp);
-int	hk_percpu_sum(int fd, __u64 *stats, __u32 nr);
+int	hk_percpu_sum(int fd, __u32 first, __u64 *stats, __u32 nr);
+int	hk_percpu_clear(int fd, __u32 first, __u32 nr);
 
 #endif /* HK_DATAPLANE_PRIVATE_H */

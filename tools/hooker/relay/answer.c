@@ -218,6 +218,83 @@ static void answer_devices(struct hk_relay *r, struct hk_report *rep)
 	hk_report_end(rep);
 }
 
+/* Of rows that have the same columns, plain text makes sections: a table would be wide */
+static void begin_row(struct hk_report *rep, const char *what, const char *name)
+{
+	if (!rep->json) {
+		hk_report_section(rep, name);
+		return;
+	}
+	hk_report_object(rep);
+	hk_report_str(rep, what, name);
+}
+
+static void begin_counters(struct hk_report *rep)
+{
+	if (rep->json)
+		hk_report_section(rep, "counters");
+}
+
+static void end_counters(struct hk_report *rep)
+{
+	if (rep->json)
+		hk_report_end(rep);
+}
+
+/* While the devices are walked over */
+struct xdp_answer {
+	struct hk_relay		*r;
+	struct hk_report	*rep;
+};
+
+static void answer_xdp_device(void *priv, int ifindex, enum hk_xdp_mode mode)
+{
+	struct xdp_answer *a = priv;
+	__u64 stats[HK_NR_XDP_STATS];
+	char name[IF_NAMESIZE];
+	unsigned int i;
+
+	if (!if_indextoname(ifindex, name))
+		return;
+	begin_row(a->rep, "device", name);
+	hk_report_str(a->rep, "mode", xdp_modes[mode]);
+	begin_counters(a->rep);
+	if (!hk_dataplane_dev_stats(a->r->dp, ifindex, stats))
+		for (i = 0; i < HK_NR_XDP_STATS; i++)
+			hk_report_u64(a->rep, hk_xdp_stat_name(i), stats[i]);
+	end_counters(a->rep);
+	hk_report_end(a->rep);
+}
+
+static void answer_xdp_mechanism(struct hk_report *rep, const struct hk_mech *mech)
+{
+	begin_row(rep, "mechanism", hk_mech_about(mech, NULL, NULL)->name);
+	begin_counters(rep);
+	hk_proto_counters(mech, rep);
+	end_counters(rep);
+	hk_report_end(rep);
+}
+
+static int answer_xdp(struct hk_relay *r, struct hk_report *rep)
+{
+	struct xdp_answer a = { .r = r, .rep = rep };
+	const struct hk_mech *mech;
+
+	if (rep->json)
+		hk_report_array(rep, "devices");
+	hk_dataplane_devs(r->dp, answer_xdp_device, &a);
+	if (rep->json) {
+		hk_report_end(rep);
+		hk_report_array(rep, "mechanisms");
+	}
+	for (mech = hk_dataplane_next_mech(r->dp, NULL); mech;
+	     mech = hk_dataplane_next_mech(r->dp, mech))
+		answer_xdp_mechanism(rep, mech);
+	if (rep->json)
+		hk_report_end(rep);
+	return 0;
+}
+
 static int answer_stats(struct hk_relay *r, struct hk_report *rep)
 {
 	const struct hk_dataplane_times *times = hk_dataplane_times(r->dp);
@@ -248,7 +325,7 @@ static int answer_stats(struct hk_relay *r, struct hk_report *rep)
 /**
  * hk_answer - write what the control socket was asked for
  * @priv:   relay
- * @what:   "flows", "peers", "stats", "policy" or "proto"
+ * @what:   "flows", "peers", "stats", "xdp", "policy" or "proto"
  * @report: to write to
  *
  * Return: 0, -ENOENT if there is no such thing.
@@ -261,6 +338,8 @@ int hk_answer(void *priv, const char *what, struct hk_report *report)
 		return answer_peers(priv, report);
 	if (!strcmp(what, "stats"))
 		return answer_stats(priv, report);
+	if (!strcmp(what, "xdp"))
+		return answer_xdp(priv, report);
 	if (!strcmp(what, "policy"))
 		return hk_rules_answer(priv, report);
 	if (!strcmp(what, "proto"))

@@ -48,7 +48,7 @@ USAGE_ERRORS=(
 	"argument for doctor|all: unexpected argument|doctor all"
 	"argument for version|1: unexpected argument|version -- 1"
 	"nothing to show|nothing named to show|show"
-	"unknown object|frobs: not one of flows, peers, stats|show frobs"
+	"unknown object|frobs: not one of flows, peers, stats, xdp|show frobs"
 	"two objects|peers: unexpected argument|show flows peers"
 	"port 0|--port 0: |run --port 0"
 	"port too large|--port 65536: |run --port 65536"

@@ -123,6 +123,16 @@ native_pair()
 
 # ---- hooker ping ----
 
+# xdp_counter HOST DEVICE NAME
+xdp_counter() { hooker_show "$1" xdp | awk -v name="$2.$3" '$1 == name { print $2 }'; }
+
+add_idle()
+{
+	ip -n "$(netns s)" link add idle0 type veth peer name idle1
+	ip -n "$(netns s)" link set idle0 up
+	wait_for 5 has_xdp s idle0
+}
+
 # ping_gets HOST ANSWERS [OPTION...] ADDRESS
 ping_gets()
 {
@@ -139,6 +149,7 @@ pings()
 {
 	local v proto
 
+	add_idle || die "cannot add a device"
 	for v in 4 6; do
 		for proto in udp udplite; do
 			if [ $proto = udplite ] && [ ! -e /proc/net/udplite ]; then
@@ -150,8 +161,12 @@ pings()
 				ping_gets c 3 --proto $proto "$(addr s $v)"
 		done
 	done
+	tap_check "counted on the device that they came by" \
+		test "$(xdp_counter s eth0 xdp_tx_probe)" -ge 6
+	tap_check "and on no other" test "$(xdp_counter s idle0 xdp_tx_probe)" -eq 0
 	tap_check "ping: nobody answers at another port" \
 		ping_gets c 0 --port $((CARRIER_PORT + 1)) "$(addr s)"
+	ip -n "$(netns s)" link del idle0
 }
 
 # ---- devices ----
@@ -322,7 +337,7 @@ occupied_all()
 need_hooker
 need_tapp
 OTHER=$(find_object exp253.bpf.o) || skip_all "exp253.bpf.o is not built [variant]"
-tap_plan $((3 * 11 + 10 + 6 + 5 + 6 + 10 + 1))
+tap_plan $((3 * 11 + 10 + 6 + 7 + 6 + 10 + 1))
 topo_up both delay 2ms rate 500mbit
 pair deployed deployed
 native_pair deployed native
