@@ -78,6 +78,8 @@
 #define PROBE_RTT_EACH_NS	(5 * HTP_SEC)
 #define PROBE_RTT_FIRST_NS	(2 * HTP_SEC)
 #define PROBE_RTT_NS		(200 * HTP_MSEC)
+#define DOUBT_MAX		6	/* rounds without a packet near the minimum */
+#define STEADY_NS		(10 * HTP_MSEC)	/* spread of round trips without a queue, at most */
 
 #define EXTRA_ROUNDS		5
 #define IDLE_LONG_NS		(10 * HTP_SEC)	/* the path may have changed meanwhile */
@@ -159,7 +161,13 @@ struct bbr_round {
  * @min_rtt:	  least round trip; HTP_NEVER: none yet
  * @is_rtt_old:	  the next one replaces it, even if longer
  * @probed_rtt:	  least one in this PROBE_RTT
- * @last_probed_rtt: and in the one before; 0: there was none
+ * @probed_most:  greatest in it
+ * @last_probed_rtt: least in the one before; 0: there was none
+ * @probe_flight: bytes in flight during it
+ * @probed_ns:	  when it ended
+ * @doubt:	  grows with each round in a row whose least round trip is far above @min_rtt
+ * @doubt_rtt:	  least round trip of the first of them
+ * @sure_bw:	  rate known before them
  * @low_rtt_ns:	  when the round trip was last about as short as that
  * @queue_seen:	  the round trip was clearly longer than that at times. If it never was, the
  *		  minimum may be that of a full queue, and is no witness
@@ -200,7 +208,10 @@ struct bbr {
 	__u64			rounds, last_rate, last_bytes;
 	__u64			rtt[2], min_rtt, low_rtt_ns;
 	bool			is_rtt_old;
-	__u64			probed_rtt, last_probed_rtt;
+	__u64			probed_rtt, probed_most, last_probed_rtt;
+	__u64			probe_flight, probed_ns;
+	__u32			doubt;
+	__u64			doubt_rtt, sure_bw;
 	bool			queue_seen;
 	__u64			full_bw;
 	__u32			full_rounds;
@@ -505,8 +516,40 @@ static void end_feedback(struct bbr *b)
 	b->bw[0] = 0;
 }
 
+static bool is_near(__u64 a, __u64 b)
+{
+	return htp_max(a, b) - htp_min(a, b) <= HTP_MSEC;
+}
+
+static bool is_far(const struct bbr *b, __u64 rtt)
+{
+	return rtt > b->min_rtt + b->min_rtt / 2 + FULL_QUEUE_NS;
+}
+
+/*
+ * No packet of this round was anywhere near the minimum: reason to doubt it. From
+ * twice the minimum on the window limits the rate, so that is urgent. Below that it
+ * is a queue, as a rule, unless it stays the same although flows yield.
+ */
+static void doubt_min_rtt(struct bbr *b)
+{
+	if (!b->doubt)
+		b->sure_bw = max_bw(b);
+	if (!b->round.max_rtt || !is_far(b, b->round.rtt))
+		b->doubt = 0;
+	else if (b->round.rtt > 2 * b->min_rtt)
+		b->doubt += DOUBT_MAX / 2;
+	else if (b->doubt && is_near(b->round.rtt, b->doubt_rtt))
+		b->doubt++;
+	else
+		b->doubt = 1;
+	if (b->doubt == 1)
+		b->doubt_rtt = b->round.rtt;
+}
+
 static void round_ends(struct bbr *b, const struct htp_cc_ack *ack)
 {
+	doubt_min_rtt(b);
 	check_full(b);
 	sample_base_loss(b);
 	remember_loss(b);
@@ -576,6 +619,7 @@ static void sample_rtt(struct bbr *b, __u64 rtt)
 	b->round.rtt = htp_min(b->round.rtt, rtt);
 	b->round.max_rtt = htp_max(b->round.max_rtt, rtt);
 	b->probed_rtt = htp_min(b->probed_rtt, rtt);
+	b->probed_most = htp_max(b->probed_most, rtt);
 	if (rtt < b->min_rtt || b->is_rtt_old)
 		set_min_rtt(b, rtt);
 	else if (rtt > queued_rtt(b))
@@ -699,20 +743,47 @@ static void cycle(struct bbr *b, const struct htp_cc_ack *ack, bool new_round)
 }
 
 /*
- * Others may have kept the queue full meanwhile, so it takes two probes to
- * believe that the path has become longer.
+ * Half of what the path delivers in its minimum round trip makes no queue, so if
+ * the round trip stays far above, either others have made one, or the path has
+ * become longer. Queues that others make grow and shrink.
  */
-static void leave_probe_rtt(struct bbr *b)
+static bool is_longer(const struct bbr *b)
+{
+	return is_far(b, b->probed_rtt) && b->probed_most - b->probed_rtt <= STEADY_NS;
+}
+
+static void set_probed_rtt(struct bbr *b)
 {
 	__u64 before = b->last_probed_rtt ? b->last_probed_rtt : b->min_rtt;
 
-	if (b->probed_rtt != HTP_NEVER) {
-		set_min_rtt(b, htp_min(b->probed_rtt, before));
-		b->last_probed_rtt = b->probed_rtt;
-	}
+	/* a queue that others have kept full: it takes a second probe to believe that */
+	set_min_rtt(b, htp_min(b->probed_rtt, before));
+	b->last_probed_rtt = b->probed_rtt;
+}
+
+/*
+ * All rates since were those of a flight bounded for another path. The one before them
+ * is as good a guess as any, and reached no faster than in slow start.
+ */
+static void accept_longer_path(struct bbr *b)
+{
+	set_min_rtt(b, b->probed_rtt);
+	b->last_probed_rtt = b->probed_rtt;
+	b->bw[0] = htp_max(b->bw[0], b->sure_bw);
+	b->b.hi = HTP_NEVER;
+}
+
+static void leave_probe_rtt(struct bbr *b)
+{
 	b->low_rtt_ns = b->now;
+	b->probed_ns = b->now;
+	b->doubt = 0;
 	b->cwnd = htp_max(b->cwnd, b->prior_cwnd);
 	reset_bounds(b);
+	if (b->probed_rtt != HTP_NEVER && is_longer(b))
+		accept_longer_path(b);
+	else if (b->probed_rtt != HTP_NEVER)
+		set_probed_rtt(b);
 	if (!b->is_full) {
 		enter(b, BBR_STARTUP);
 		return;
@@ -721,33 +792,54 @@ static void leave_probe_rtt(struct bbr *b)
 	enter(b, BBR_CRUISE);
 }
 
-static __u64 probe_rtt_cwnd(const struct bbr *b)
-{
-	return htp_max(percent(bdp(b), gains[BBR_PROBE_RTT].cwnd), (__u64)MIN_PACKETS * b->mss);
-}
-
 /* Sooner if all that was seen may have been a full queue */
 static __u64 probe_rtt_gap(const struct bbr *b)
 {
 	return b->queue_seen ? PROBE_RTT_EACH_NS : PROBE_RTT_FIRST_NS;
 }
 
+/*
+ * A minimum that is too low bounds the flight to less than the path takes, which
+ * looks like a path that has become slower, again and again: don't wait until it
+ * is due.
+ */
+static bool is_min_rtt_doubtful(const struct bbr *b)
+{
+	return b->is_full && b->doubt >= DOUBT_MAX &&
+	       b->now - b->probed_ns > PROBE_RTT_EACH_NS;
+}
+
+/*
+ * What the path delivers in the minimum round trip: not more than it did in the last
+ * round, for it may have become slower.
+ */
+static void enter_probe_rtt(struct bbr *b)
+{
+	__u64 rate = htp_min(bandwidth(b), b->last_rate ? b->last_rate : HTP_NEVER);
+	__u64 flight = percent(bytes_in(rate, b->min_rtt), gains[BBR_PROBE_RTT].cwnd);
+
+	b->prior_cwnd = b->cwnd;
+	b->probe_rtt_ns = HTP_NEVER;
+	b->probe_flight = htp_max(flight, (__u64)MIN_PACKETS * b->mss);
+	enter(b, BBR_PROBE_RTT);
+}
+
 static void probe_rtt(struct bbr *b, const struct htp_cc_ack *ack)
 {
 	if (b->state != BBR_PROBE_RTT) {
-		if (b->now - b->low_rtt_ns <= probe_rtt_gap(b) || bdp(b) == HTP_NEVER)
+		if (bdp(b) == HTP_NEVER)
 			return;
-		b->prior_cwnd = b->cwnd;
-		b->probe_rtt_ns = HTP_NEVER;
-		enter(b, BBR_PROBE_RTT);
+		if (b->now - b->low_rtt_ns > probe_rtt_gap(b) || is_min_rtt_doubtful(b))
+			enter_probe_rtt(b);
 		return;
 	}
 	if (b->probe_rtt_ns == HTP_NEVER) {
-		if (ack->in_flight > probe_rtt_cwnd(b))
+		if (ack->in_flight > b->probe_flight)
 			return;
 		b->probe_rtt_ns = b->now + PROBE_RTT_NS;
 		b->cycle_round = b->rounds;
 		b->probed_rtt = HTP_NEVER;
+		b->probed_most = 0;
 		return;
 	}
 	if (b->now >= b->probe_rtt_ns && b->rounds > b->cycle_round)
@@ -766,7 +858,7 @@ static __u64 cwnd_bound(const struct bbr *b)
 	__u64 bound = HTP_NEVER;
 
 	if (b->state == BBR_PROBE_RTT)
-		bound = probe_rtt_cwnd(b);
+		bound = b->probe_flight;
 	else if (b->state == BBR_CRUISE)
 		bound = hi_with_headroom(b);
 	else if (b->is_full)

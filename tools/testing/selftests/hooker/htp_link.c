@@ -440,24 +440,39 @@ TEST_F(sim, rate_rises)
 	EXPECT_LT(0.85, later);
 }
 
-/* 20 ms become 200 ms, and later 20 ms again */
+static void set_delay(struct sim *sim, __u64 delay_ns)
+{
+	sim->link[SIM_A].delay_ns = delay_ns;
+	sim->link[SIM_B].delay_ns = delay_ns;
+}
+
+/*
+ * 20 ms become 200 ms, and later 20 ms again. Fifteen new round trips are enough to
+ * find out, wherever in its cycle the controller is.
+ */
 TEST_F(sim, delay_changes)
 {
 	struct sim *sim = &self->sim;
 	struct sim_flow *flow = start_upload(_metadata, sim, &fast);
-	double longer, shorter;
+	double at_once, longer, short_at_once, shorter;
+	int i;
 
-	sim->link[SIM_A].delay_ns = 100 * SIM_MSEC;
-	sim->link[SIM_B].delay_ns = 100 * SIM_MSEC;
-	share_used(sim, flow, 25);	/* the least round trip is forgotten after 10 s */
-	longer = share_used(sim, flow, 10);
-	sim->link[SIM_A].delay_ns = 10 * SIM_MSEC;
-	sim->link[SIM_B].delay_ns = 10 * SIM_MSEC;
-	share_used(sim, flow, 5);
-	shorter = share_used(sim, flow, 10);
-	printf("# used %.3f when longer, %.3f when short again\n", longer, shorter);
-	EXPECT_LT(0.6, longer);
-	EXPECT_LT(0.85, shorter);
+	for (i = 0; i < 4; i++) {
+		sim_run_for(sim, sim_random(sim) % (3 * SIM_SEC));
+		set_delay(sim, 100 * SIM_MSEC);
+		share_used(sim, flow, 3);
+		at_once = share_used(sim, flow, 2);
+		longer = share_used(sim, flow, 10);
+		set_delay(sim, 10 * SIM_MSEC);
+		short_at_once = share_used(sim, flow, 2);
+		shorter = share_used(sim, flow, 10);
+		printf("# used %.3f at once and %.3f later when longer, %.3f and %.3f when short\n",
+		       at_once, longer, short_at_once, shorter);
+		EXPECT_LT(0.5, at_once);
+		EXPECT_LT(0.5, longer);
+		EXPECT_LT(0.7, short_at_once);
+		EXPECT_LT(0.85, shorter);
+	}
 }
 
 TEST_HARNESS_MAIN
