@@ -21,7 +21,6 @@ static __always_inline bool is_ours(struct tcp_sock *tp)
 
 	return skc->skc_state == BPF_TCP_LISTEN &&
 	       skc->skc_net.net->net_cookie == hk_config.netns_cookie &&
-	       !tp->inet_conn.icsk_inet.sk.sk_mark && !skc->skc_bound_dev_if &&
 	       !BPF_CORE_READ_BITFIELD(tp, is_mptcp);
 }
 

@@ -122,20 +122,31 @@ static __always_inline bool offers_to(struct bpf_sock_ops *ctx, const struct hk_
  * A SYN-ACK is written for a request socket, and ctx->sk is NULL then. The kernel's own
  * context has it, and it knows its listener.
  */
-static __always_inline struct cgroup *cgroup_of_listener(struct bpf_sock_ops *ctx)
+static __always_inline struct sock *listener_of(struct bpf_sock_ops *ctx)
 {
 	struct bpf_sock_ops_kern *kern = (struct bpf_sock_ops_kern *)ctx;
 	struct request_sock *req = (struct request_sock *)BPF_CORE_READ(kern, sk);
-	struct sock *listener = BPF_CORE_READ(req, __req_common.skc_listener);
 
-	return listener ? BPF_CORE_READ(listener, sk_cgrp_data.cgroup) : NULL;
+	return BPF_CORE_READ(req, __req_common.skc_listener);
+}
+
+/* What is accepted inherits mark and device, and could not be steered */
+static __always_inline bool chooses_its_way(struct sock *listener)
+{
+	return listener && (BPF_CORE_READ(listener, sk_mark) ||
+			    BPF_CORE_READ(listener, __sk_common.skc_bound_dev_if));
 }
 
 static __always_inline bool answers_to(struct bpf_sock_ops *ctx, const struct hk_flow_key *key,
 				       struct hk_action *action)
 {
-	struct hk_policy_query q = { .port = key->lport, .cgroup = cgroup_of_listener(ctx) };
+	struct hk_policy_query q = { .port = key->lport };
+	struct sock *listener = listener_of(ctx);
 
+	if (chooses_its_way(listener))
+		return false;
+	if (listener)
+		q.cgroup = BPF_CORE_READ(listener, sk_cgrp_data.cgroup);
 	__builtin_memcpy(q.from, key->raddr, sizeof(q.from));
 	__builtin_memcpy(q.to, key->laddr, sizeof(q.to));
 	return is_ruled_in(&q, from_matches(ctx->local_port), action);
@@ -226,19 +237,12 @@ static __always_inline int on_connect(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
-/*
- * What is accepted has mark and device of its listener, and can't be steered. Both are
- * looked at once, here: the callbacks of a SYN-ACK don't show the listener.
- */
-static __always_inline bool listener_is_plain(struct bpf_sock_ops *ctx)
+static __always_inline bool is_mptcp(struct bpf_sock_ops *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
-	struct tcp_sock *tp;
+	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
 
-	if (!sk || sk->mark || sk->bound_dev_if)
-		return false;
-	tp = bpf_skc_to_tcp_sock(sk);
-	return tp && !BPF_CORE_READ_BITFIELD(tp, is_mptcp) && !has_keys(tp);
+	return !tp || BPF_CORE_READ_BITFIELD(tp, is_mptcp);
 }
 
 /* All listeners: rules may change while they listen, so each SYN is judged by itself */
@@ -246,13 +250,8 @@ static __always_inline int on_listen(struct bpf_sock_ops *ctx)
 {
 	struct hk_sk *st;
 
-	if (!is_hookable(ctx))
+	if (!is_hookable(ctx) || is_mptcp(ctx))
 		return 1;
-	if (!listener_is_plain(ctx)) {
-		/* listen() of a socket that was a listener before */
-		set_cb_flags(ctx, 0, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
-		return 1;
-	}
 	st = storage(ctx, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!st)
 		return 1;

@@ -34,7 +34,7 @@ static const struct tm_mode *const tables[] = {
 	tm_modes_opt,
 };
 
-/**
+/*
  * struct request - what a client asks the server for
  * @server: address of the server's host
  */
@@ -43,7 +43,7 @@ struct request {
 	struct sockaddr_storage	server, client;
 };
 
-/**
+/*
  * struct result - what the server says when it is done
  */
 struct result {
@@ -146,7 +146,7 @@ static int finish_client(void)
 	return report(side.mode, &peer);
 }
 
-/**
+/*
  * tm_give_up - end the mode, from wherever it is
  * @t: this side
  *

@@ -43,7 +43,7 @@
 
 struct tmx;
 
-/**
+/*
  * struct tm_mode - something applications do
  * @taken: number of its connections that hooker has to carry; the others stay plain TCP
  */
@@ -54,7 +54,7 @@ struct tm_mode {
 	unsigned int	taken, flags;
 };
 
-/**
+/*
  * struct tmx - one side of one mode while it runs
  * @ctl:     SOCK_SEQPACKET socket to the other side
  * @addr:    of the server; its port is 0 until tm_find()

@@ -428,6 +428,19 @@ static void server_mark(struct tmx *t)
 	tm_finish(t, fd);
 }
 
+/* Noticed at the next SYN */
+static void server_mark_late(struct tmx *t)
+{
+	int lfd = tm_socket(t), fd;
+
+	tm_listen_fd(t, lfd, 5);
+	tm_set(lfd, SOL_SOCKET, SO_MARK, 79);
+	tm_send_u64(t, tm_port_of(lfd));
+	fd = tm_accept(t, lfd);
+	tm_log(t, "SO_MARK: %d", tm_get(fd, SOL_SOCKET, SO_MARK));
+	tm_finish(t, fd);
+}
+
 static void server_transparent(struct tmx *t)
 {
 	int lfd = tm_socket(t);
@@ -599,6 +612,8 @@ const struct tm_mode tm_modes_listen[] = {
 	{ "listener_any", "listener on any address", client_one, server_any, 1, 0 },
 	{ "listener_device", "SO_BINDTODEVICE of the listener", client_one, server_device, 0, 0 },
 	{ "listener_mark", "SO_MARK of the listener", client_one, server_mark, 0, 0 },
+	{ "listener_mark_late", "SO_MARK set when it listens", client_one, server_mark_late, 0,
+	  0 },
 	{ "listener_transparent", "IP_TRANSPARENT listener", client_one, server_transparent, 1,
 	  0 },
 	{ "listener_inherit", "options inherited by accepted sockets", client_one,
