@@ -124,6 +124,7 @@ int	hk_cmd_help(struct hk_cmd_env *env, int argc, char **argv);
 int	hk_cmd_explain(const struct hk_cmd_env *env, const struct hk_command *command);
 
 extern const struct hk_cmd_option hk_run_options[], hk_ping_options[], hk_help_options[];
-extern const char *const hk_show_words[], *const hk_proto_words[], *const hk_policy_words[], *const hk_exec_words[];
+extern const char *const hk_show_words[], *const hk_proto_words[];
+extern const char *const hk_policy_words[], *const hk_exec_words[];
 
 #endif /* HK_CMD_H */

@@ -90,7 +90,7 @@ static int set_interval(const struct hk_cmd_env *env, void *ctx, const char *val
 	unsigned long ms;
 
 	if (hk_number_parse(value, 1, 3600000, &ms))
-		return hk_cmd_usage(env, "--interval %s: not milliseconds from 1 to 3600000", value);
+		return hk_cmd_usage(env, "--interval %s: not milliseconds, 1 to 3600000", value);
 	((struct ping *)ctx)->interval_ns = ms * NSEC_PER_MSEC;
 	return HK_EXIT_OK;
 }

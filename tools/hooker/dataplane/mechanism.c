@@ -43,6 +43,8 @@ struct egress {
 	LIST_ENTRY(egress)	all;
 };
 
+LIST_HEAD(egress_list, egress);
+
 /**
  * struct hk_mech - a deployed mechanism
  * @obj:       its object, loaded; owned
@@ -62,7 +64,7 @@ struct hk_mech {
 	char				*path;
 	struct bpf_program		*ingress, *egress;
 	int				ports_fd, stats_fd;
-	LIST_HEAD(, egress)		egresses;
+	struct egress_list		egresses;
 	struct hk_dataplane_times	times;
 	LIST_ENTRY(hk_mech)		all;
 };
@@ -101,6 +103,14 @@ static bool is_reserved(__u8 ip_proto)
 	       ip_proto == IPPROTO_UDP || ip_proto == IPPROTO_ICMPV6 || ip_proto == 255;
 }
 
+/* UDP-Lite's is UDP-Lite's alone, UDP's nobody's */
+static bool owns_offer_bit(const struct hk_mechanism *desc)
+{
+	if (desc->ip_proto == IPPROTO_UDPLITE)
+		return 1 << desc->offer_bit == HK_PROTO_UDPLITE;
+	return desc->offer_bit >= 2 && desc->offer_bit <= 7;
+}
+
 static int check_descriptor(const struct hk_mechanism *desc, char why[HK_MECH_WHY])
 {
 	unsigned int i;
@@ -122,8 +132,7 @@ static int check_descriptor(const struct hk_mechanism *desc, char why[HK_MECH_WH
 	    (desc->check_off < 4 || desc->check_off + 2 > desc->hdr_len))
 		return refuse(why, -EINVAL, "its checksum at %u is not within its header",
 			      desc->check_off);
-	if (desc->offer_bit > 7 || HK_PROTO_UDP == 1 << desc->offer_bit ||
-	    (HK_PROTO_UDPLITE == 1 << desc->offer_bit) != (desc->ip_proto == IPPROTO_UDPLITE))
+	if (!owns_offer_bit(desc))
 		return refuse(why, -EINVAL, "offer bit %u: 0 is UDP-Lite's, others have 2 to 7",
 			      desc->offer_bit);
 	for (i = 0; i < HK_MECH_COUNTERS; i++)

@@ -41,6 +41,9 @@ struct hk_dev {
 	LIST_ENTRY(hk_dev)	all;
 };
 
+LIST_HEAD(hk_dev_list, hk_dev);
+LIST_HEAD(hk_mech_list, hk_mech);
+
 /**
  * struct hk_dataplane - everything that is loaded, attached and mapped; owned
  * @conn:	all but the ingress program, linked into one object
@@ -66,9 +69,9 @@ struct hk_dataplane {
 	struct ingress_bpf		*xdp;
 	struct bpf_link			*links[HK_NR_LINKS];
 	bool				fast_lane;
-	LIST_HEAD(, hk_dev)		devs;
+	struct hk_dev_list		devs;
 	__u64				gone[HK_NR_XDP_STATS];
-	LIST_HEAD(, hk_mech)		mechs;
+	struct hk_mech_list		mechs;
 	struct ring_buffer		*ring;
 	void				(*read_fn)(void *priv, const void *record, size_t len);
 	void				*read_priv;

@@ -50,7 +50,8 @@ static bool wants_blocked(const struct htp_assoc *a)
 /* Is there anything but an ACK to send, whether or not it may leave now? */
 bool htp_tx_is_pending(const struct htp_assoc *a)
 {
-	if (a->want_max || a->want_promise || a->want_ping || a->rc.probes || !htp_list_is_empty(&a->ctl_list))
+	if (a->want_max || a->want_promise || a->want_ping || a->rc.probes ||
+	    !htp_list_is_empty(&a->ctl_list))
 		return true;
 	if (htp_list_is_empty(&a->data_list))
 		return false;

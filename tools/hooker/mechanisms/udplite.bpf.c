@@ -143,7 +143,7 @@ int hk_mech_ingress(struct xdp_md *ctx)
 		hk_mech_count(IN_PASS_FRAGMENT);
 		return XDP_PASS;
 	}
-	if (p.l4_len < UDPLITE_HDR || !hk_at(data, end, p.l4, 0) || ctx->data_end - ctx->data < p.l4 + p.l4_len)
+	if (p.l4_len < UDPLITE_HDR || end - data < p.l4 + p.l4_len)
 		return drop(IN_DROP_SHORT);
 	cover = bpf_ntohs(uh->len) ?: p.l4_len;
 	if (cover < UDPLITE_HDR || cover > p.l4_len)

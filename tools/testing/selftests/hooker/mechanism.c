@@ -226,7 +226,8 @@ TEST_F(hosts, three_protocols)
 
 	for (i = 0; i < 2; i++) {
 		setns(self->ns[i], CLONE_NEWNET);
-		ASSERT_EQ(0, hk_dataplane_add_mech(self->dp[i], NULL, &lite[i], why)) TH_LOG("%s", why);
+		ASSERT_EQ(0, hk_dataplane_add_mech(self->dp[i], NULL, &lite[i], why))
+			TH_LOG("%s", why);
 		ASSERT_EQ(0, hk_dataplane_add_mech(self->dp[i], object("exp253"), &exp[i], why))
 			TH_LOG("%s", why);
 	}
@@ -260,7 +261,8 @@ TEST_F(hosts, none_lost)
 	ASSERT_EQ(0, connect_udp(client, 2, PORT_PLAIN));
 	setns(self->ns[1], CLONE_NEWNET);
 	for (i = 0; i < 20; i++) {
-		ASSERT_EQ(0, hk_dataplane_add_mech(self->dp[1], NULL, &mech, why)) TH_LOG("%s", why);
+		ASSERT_EQ(0, hk_dataplane_add_mech(self->dp[1], NULL, &mech, why))
+			TH_LOG("%s", why);
 		for (k = 0; k < 20; k++)
 			ASSERT_EQ(1, send(client, "x", 1, 0));
 		hk_dataplane_del_mech(self->dp[1], mech);
@@ -390,7 +392,8 @@ TEST_F(hosts, wrong_descriptors)
 		why[0] = '\0';
 		EXPECT_EQ(-EINVAL, hk_dataplane_add_mech(self->dp[1], path, &mech, why))
 			TH_LOG("%s", patches[i].name);
-		EXPECT_NE(NULL, strstr(why, patches[i].says)) TH_LOG("%s: %s", patches[i].name, why);
+		EXPECT_NE(NULL, strstr(why, patches[i].says))
+			TH_LOG("%s: %s", patches[i].name, why);
 		elf[at + patches[i].offset] = old;
 	}
 	/* the same way, unharmed */

@@ -125,7 +125,8 @@ static int report(const struct tm_mode *mode, const struct result *peer)
 	print_log("client", side.log);
 	print_log("server", peer->log);
 	printf("# to be carried: %u\n", side.taken);
-	printf("%sok 1 %s%s%s\n", ok ? "" : "not ", mode->name, *skipped ? " # SKIP " : "", skipped);
+	printf("%sok 1 %s%s%s\n", ok ? "" : "not ", mode->name, *skipped ? " # SKIP " : "",
+	       skipped);
 	fflush(stdout);
 	return ok ? 0 : 1;
 }

@@ -238,7 +238,7 @@ int tm_connect_fd(struct tmx *t, int fd)
 	return tm_ret(t, "connect", connect(fd, (struct sockaddr *)&t->addr, t->addrlen));
 }
 
-/* A socket that is connected. One connection is like another, so the transcript has no line of it */
+/* A connected socket. One connection is like another, so the transcript has no line of it */
 int tm_connect(struct tmx *t)
 {
 	int fd;

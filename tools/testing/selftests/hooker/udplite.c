@@ -58,23 +58,65 @@ FIXTURE_VARIANT(pair)
 	__u32	xdp_mode;
 };
 
-#define VARIANT(name, six, a, b, mode)					\
-	FIXTURE_VARIANT_ADD(pair, name)					\
-	{								\
-		.v6 = six, .a_deployed = a, .b_deployed = b,		\
-		.xdp_mode = XDP_FLAGS_##mode##_MODE,			\
-	}
+FIXTURE_VARIANT_ADD(pair, to_native_4)
+{
+	.a_deployed = true,
+	.xdp_mode = XDP_FLAGS_SKB_MODE,
+};
 
-VARIANT(to_native_4, false, true, false, SKB);
-VARIANT(to_native_6, true, true, false, SKB);
-VARIANT(from_native_4, false, false, true, SKB);
-VARIANT(from_native_6, true, false, true, SKB);
-VARIANT(from_native_4_drv, false, false, true, DRV);
-VARIANT(from_native_6_drv, true, false, true, DRV);
-VARIANT(both_4, false, true, true, SKB);
-VARIANT(both_6, true, true, true, SKB);
-VARIANT(both_4_drv, false, true, true, DRV);
-VARIANT(both_6_drv, true, true, true, DRV);
+FIXTURE_VARIANT_ADD(pair, to_native_6)
+{
+	.v6 = true, .a_deployed = true,
+	.xdp_mode = XDP_FLAGS_SKB_MODE,
+};
+
+FIXTURE_VARIANT_ADD(pair, from_native_4)
+{
+	.b_deployed = true,
+	.xdp_mode = XDP_FLAGS_SKB_MODE,
+};
+
+FIXTURE_VARIANT_ADD(pair, from_native_6)
+{
+	.v6 = true, .b_deployed = true,
+	.xdp_mode = XDP_FLAGS_SKB_MODE,
+};
+
+FIXTURE_VARIANT_ADD(pair, from_native_4_drv)
+{
+	.b_deployed = true,
+	.xdp_mode = XDP_FLAGS_DRV_MODE,
+};
+
+FIXTURE_VARIANT_ADD(pair, from_native_6_drv)
+{
+	.v6 = true, .b_deployed = true,
+	.xdp_mode = XDP_FLAGS_DRV_MODE,
+};
+
+FIXTURE_VARIANT_ADD(pair, both_4)
+{
+	.a_deployed = true, .b_deployed = true,
+	.xdp_mode = XDP_FLAGS_SKB_MODE,
+};
+
+FIXTURE_VARIANT_ADD(pair, both_6)
+{
+	.v6 = true, .a_deployed = true, .b_deployed = true,
+	.xdp_mode = XDP_FLAGS_SKB_MODE,
+};
+
+FIXTURE_VARIANT_ADD(pair, both_4_drv)
+{
+	.a_deployed = true, .b_deployed = true,
+	.xdp_mode = XDP_FLAGS_DRV_MODE,
+};
+
+FIXTURE_VARIANT_ADD(pair, both_6_drv)
+{
+	.v6 = true, .a_deployed = true, .b_deployed = true,
+	.xdp_mode = XDP_FLAGS_DRV_MODE,
+};
 
 static int set_port(struct host *h, __u16 side, __u16 cover)
 {
@@ -176,18 +218,18 @@ static int wire(int ns_a, int ns_b)
 	int i, host;
 
 	/* b is the current one */
-	if (netns_run("ip link add veth0 mtu %d type veth peer name veth0 netns /proc/%d/fd/%d", MTU,
-		      getpid(), ns_a))
+	if (netns_run("ip link add veth0 mtu %d type veth peer name veth0 netns /proc/%d/fd/%d",
+		      MTU, getpid(), ns_a))
 		return -1;
 	for (i = 0; i < 2; i++) {
 		host = i ? 1 : 2;
 		if (i && setns(ns_a, CLONE_NEWNET))
 			return -1;
 		if (netns_run("ip link set veth0 address 02:00:00:00:00:0%d up", host) ||
-		    netns_run("ip neigh add 192.0.2.%d lladdr 02:00:00:00:00:0%d dev veth0", 3 - host,
-			      3 - host) ||
-		    netns_run("ip neigh add 2001:db8::%d lladdr 02:00:00:00:00:0%d dev veth0", 3 - host,
-			      3 - host))
+		    netns_run("ip neigh add 192.0.2.%d lladdr 02:00:00:00:00:0%d dev veth0",
+			      3 - host, 3 - host) ||
+		    netns_run("ip neigh add 2001:db8::%d lladdr 02:00:00:00:00:0%d dev veth0",
+			      3 - host, 3 - host))
 			return -1;
 		if (netns_run("ip addr add 192.0.2.%d/24 dev veth0", host) ||
 		    netns_run("ip addr add 2001:db8::%d/64 dev veth0 nodad", host))
@@ -407,11 +449,12 @@ static int forge(const struct forged *forged, bool v6, __u8 *dgram)
 	__u32 sum;
 
 	fill(dgram, len, 42);
-	dgram[0] = dgram[2] = PORT >> 8;
-	dgram[1] = dgram[3] = PORT & 0xff;
+	dgram[0] = PORT >> 8;
+	dgram[1] = PORT & 0xff;
+	memcpy(dgram + 2, dgram, 2);
 	dgram[4] = forged->cover >> 8;
 	dgram[5] = forged->cover;
-	dgram[6] = dgram[7] = 0;
+	memset(dgram + 6, 0, 2);
 	sum = sum_words(dgram, cover < len ? cover : len, pseudo_header(v6, len));
 	while (sum >> 16)
 		sum = (sum & 0xffff) + (sum >> 16);
@@ -492,7 +535,8 @@ TEST_F(pair, forged)
 						 f->taken ? WAIT_MS : SILENCE_MS))
 			TH_LOG("%s", f->name);
 		if (!f->taken)
-			EXPECT_LT(before, dropped(&self->b, f->counter)) TH_LOG("%s: not counted", f->name);
+			EXPECT_LT(before, dropped(&self->b, f->counter))
+				TH_LOG("%s: not counted", f->name);
 	}
 }
 
