@@ -42,6 +42,11 @@ bench-link:
 	@$(MAKE) -C $(SELFTESTS) TARGETS=hooker $(O_ARG) all
 	@cd $(SELFTESTS)/hooker && OUTPUT=$(TESTS_OUT) ./bench_link.sh
 
+bench-deploy:
+	@scripts/install-deps.sh build
+	@$(MAKE) -C $(SELFTESTS) TARGETS=hooker $(O_ARG) all
+	@$(TESTS_OUT)/bench_deploy
+
 check:
 	@scripts/install-deps.sh build test
 	@scripts/check.sh TARGETS="$(TARGETS)" $(O_ARG)
@@ -78,6 +83,7 @@ help:
 	@echo '  demo        - downloads over TCP, and over UDP and UDP-Lite with hooker; root'
 	@echo '  bench-link  - the same over a lossy link, beside TCP CUBIC, TCP BBR and kcptun;'
 	@echo '                25 minutes, QUICK=1: three; root'
+	@echo '  bench-deploy - how long BPF programs take to be deployed, and each packet then; root'
 	@echo '  check       - the selftests, with an exit status; root'
 	@echo '  check-long  - tests that take minutes: thousands of connections; root'
 	@echo '  check-tree  - the same sources inside a kernel tree, and its style checks; root'
@@ -90,4 +96,4 @@ help:
 	@echo 'demo, bench-link, check and check-tree install the Debian packages that are missing;'
 	@echo 'scripts/install-deps.sh -n all only names them.'
 
-.PHONY: all install demo bench-link check check-long check-tree coverage fuzz clean help
+.PHONY: all install demo bench-link bench-deploy check check-long check-tree coverage fuzz clean help
