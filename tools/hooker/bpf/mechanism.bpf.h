@@ -246,6 +246,24 @@ static __always_inline bool hk_sum_skb(struct __sk_buff *skb, const struct hk_pa
 	return hk_sum_end(&s, sum);
 }
 
+/*
+ * Finding the transport header. These are global functions: the verifier goes through
+ * all ways of a packet's headers once, and not again for each with what comes behind.
+ */
+__noinline int hk_find_xdp(struct xdp_md *ctx, struct hk_packet *p)
+{
+	if (!p)
+		return 0;
+	return hk_parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, p);
+}
+
+__noinline int hk_find_skb(struct __sk_buff *skb, struct hk_packet *p)
+{
+	if (!p)
+		return 0;
+	return hk_parse((void *)(long)skb->data, (void *)(long)skb->data_end, p);
+}
+
 /**
  * hk_udp_header - the header of a UDP datagram that leaves
  * @skb: of the program
@@ -260,7 +278,7 @@ static __always_inline struct udphdr *hk_udp_header(struct __sk_buff *skb, struc
 {
 	__u32 pull;
 
-	if (!hk_parse((void *)(long)skb->data, (void *)(long)skb->data_end, p) ||
+	if (!hk_find_skb(skb, p) ||
 	    p->proto != IPPROTO_UDP || p->later || p->l4_len < sizeof(struct udphdr))
 		return NULL;
 	pull = p->l4 + sizeof(struct udphdr) + HK_MECH_MAX_FIELD + 2;

@@ -36,7 +36,7 @@ int hk_mech_ingress(struct xdp_md *ctx)
 	struct udphdr *uh;
 	__be16 local;
 
-	if (!hk_parse(data, end, &p) || p.proto != EXP_PROTO || p.fragment)
+	if (!hk_find_xdp(ctx, &p) || p.proto != EXP_PROTO || p.fragment)
 		return XDP_PASS;
 	uh = hk_at(data, end, p.l4, EXP_HDR);
 	if (!uh)

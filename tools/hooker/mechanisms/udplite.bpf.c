@@ -130,7 +130,7 @@ int hk_mech_ingress(struct xdp_md *ctx)
 	__be16 local;
 	__u32 cover;
 
-	if (!hk_parse(data, end, &p) || p.proto != IPPROTO_UDPLITE || p.later)
+	if (!hk_find_xdp(ctx, &p) || p.proto != IPPROTO_UDPLITE || p.later)
 		return XDP_PASS;
 	uh = header(data, end, &p);
 	if (!uh)
