@@ -150,6 +150,25 @@ static int set_policy(const struct hk_cmd_env *env, void *ctx, const char *value
 	return HK_EXIT_OK;
 }
 
+static int set_carrier(const struct hk_cmd_env *env, void *ctx, const char *value)
+{
+	static const char * const names[] = {
+		[HK_SEND_SOCKET]	= "socket",
+		[HK_SEND_XSK]		= "xsk",
+		[HK_SEND_XSK_ZEROCOPY]	= "xsk-zerocopy",
+	};
+	struct hk_relay_config *config = ctx;
+	unsigned int i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(value, names[i]))
+			continue;
+		config->sending = i;
+		return HK_EXIT_OK;
+	}
+	return hk_cmd_usage(env, "--carrier %s: not socket, xsk or xsk-zerocopy", value);
+}
+
 static int set_cc(const struct hk_cmd_env *env, void *ctx, const char *value)
 {
 	if (!htp_cc_by_name(value))
@@ -226,6 +245,8 @@ const struct hk_cmd_option hk_run_options[] = {
 	  "auto, always or never (default: auto, unless it would spoil FIONREAD)" },
 	{ "udplite", 0, "HOW", false, set_udplite,
 	  "native, deployed (BPF) or auto (default: auto, native where there are sockets)" },
+	{ "carrier", 0, "HOW", false, set_carrier,
+	  "UDP-Lite leaves by socket, xsk (AF_XDP) or xsk-zerocopy (default: socket)" },
 	{ "cc", 0, "NAME", false, set_cc,
 	  "congestion control, bbr or cubic (default: bbr)" },
 	{ "policy", 0, "FILE", false, set_policy,

@@ -319,6 +319,7 @@ static int answer_stats(struct hk_relay *r, struct hk_report *rep)
 		hk_report_u64(rep, relay_stats[i], r->stats[i]);
 	answer_bpf_stats(r, rep);
 	answer_devices(r, rep);
+	hk_answer_xsk(r, rep);
 	return 0;
 }
 

@@ -83,7 +83,8 @@ static int open_native(struct hk_relay *r, struct hk_port *port, const char *nam
 		       err == -EADDRINUSE ? "; another daemon? --port takes another one" : "");
 		return err;
 	}
-	return poll_port(r, port, EPOLL_CTL_ADD, EPOLLIN);
+	err = hk_port_wrap(r, port);
+	return err ?: poll_port(r, port, EPOLL_CTL_ADD, EPOLLIN);
 }
 
 static int open_one(struct hk_relay *r, const char *name)
@@ -205,6 +206,8 @@ int hk_port_deploy(struct hk_relay *r, struct hk_mech *mech)
 	}
 	port->mech = mech;
 	err = claim_ports(r, mech, port->locals);
+	if (!err)
+		err = hk_port_wrap(r, port);
 	if (!err)
 		err = poll_port(r, port, EPOLL_CTL_ADD, EPOLLIN);
 	if (err) {

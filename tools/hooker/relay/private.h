@@ -409,6 +409,7 @@ enum hk_source {
 	HK_SRC_PORT,
 	HK_SRC_FLOW,
 	HK_SRC_ADDRS,
+	HK_SRC_XSK,
 };
 
 static inline __u64 hk_source_pack(enum hk_source kind, __u32 gen, __u32 slot)
@@ -508,6 +509,11 @@ void	hk_ports_close(struct hk_relay *r);
 struct hk_datagram *hk_port_slot(struct hk_relay *r, struct hk_port *port);
 int	hk_port_flush(struct hk_relay *r, struct hk_port *port);
 void	hk_port_on_poll(struct hk_relay *r, unsigned int index, __u32 events);
+
+/* xsk.c: carriers that send through AF_XDP */
+int	hk_port_wrap(struct hk_relay *r, struct hk_port *port);
+void	hk_port_on_xsk(struct hk_relay *r, unsigned int index);
+void	hk_answer_xsk(struct hk_relay *r, struct hk_report *rep);
 
 /* host.c: what the machine is like */
 int	hk_host_netns_cookie(__u64 *cookie);

@@ -402,6 +402,9 @@ static void dispatch(struct hk_relay *r, const struct epoll_event *ev)
 	case HK_SRC_ADDRS:
 		hk_locals_on_poll(r);
 		break;
+	case HK_SRC_XSK:
+		hk_port_on_xsk(r, slot);
+		break;
 	}
 }
 

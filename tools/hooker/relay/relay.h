@@ -27,6 +27,13 @@ enum hk_udplite {
 	HK_UDPLITE_DEPLOYED,
 };
 
+/* How UDP-Lite is sent */
+enum hk_sending {
+	HK_SEND_SOCKET,
+	HK_SEND_XSK,		/* AF_XDP in copy mode, beside the socket */
+	HK_SEND_XSK_ZEROCOPY,	/* in zero-copy mode where the driver can do it */
+};
+
 /**
  * struct hk_prefix - one --to
  * @addr: IPv6 or IPv4-mapped, network order, host bits zero
@@ -56,6 +63,7 @@ struct hk_prefix {
  * @udplite:     enum hk_udplite
  * @policy:      rules to start with; NULL: none
  * @policy_file: where they come from
+ * @sending:     enum hk_sending
  * @cc:          congestion controller, one that htp_cc_by_name() knows; NULL: HTP's default
  * @patient:     the first signal waits for all connections to end, however long that takes
  * @memory:      bytes for all connections' data; 0: HK_DEFAULT_MEMORY
@@ -77,6 +85,7 @@ struct hk_relay_config {
 	enum hk_udplite		udplite;
 	const struct hk_policy	*policy;
 	const char		*policy_file;
+	enum hk_sending		sending;
 	const char		*cc;
 	bool			patient;
 	__u64			memory;
