@@ -47,6 +47,11 @@ bench-deploy:
 	@$(MAKE) -C $(SELFTESTS) TARGETS=hooker $(O_ARG) all
 	@$(TESTS_OUT)/bench_deploy
 
+bench-xsk:
+	@scripts/install-deps.sh build test
+	@$(MAKE) -C $(SELFTESTS) TARGETS=hooker $(O_ARG) all
+	@cd $(SELFTESTS)/hooker && OUTPUT=$(TESTS_OUT) ./bench_xsk.sh
+
 check:
 	@scripts/install-deps.sh build test
 	@scripts/check.sh TARGETS="$(TARGETS)" $(O_ARG)
@@ -84,6 +89,7 @@ help:
 	@echo '  bench-link  - the same over a lossy link, beside TCP CUBIC, TCP BBR and kcptun;'
 	@echo '                25 minutes, QUICK=1: three; root'
 	@echo '  bench-deploy - how long BPF programs take to be deployed, and each packet then; root'
+	@echo '  bench-xsk   - packet rate and CPU time of AF_XDP beside the UDP-Lite socket; root'
 	@echo '  check       - the selftests, with an exit status; root'
 	@echo '  check-long  - tests that take minutes: thousands of connections; root'
 	@echo '  check-tree  - the same sources inside a kernel tree, and its style checks; root'
@@ -96,4 +102,5 @@ help:
 	@echo 'demo, bench-link, check and check-tree install the Debian packages that are missing;'
 	@echo 'scripts/install-deps.sh -n all only names them.'
 
-.PHONY: all install demo bench-link bench-deploy check check-long check-tree coverage fuzz clean help
+.PHONY: all install demo bench-link bench-deploy bench-xsk check check-long check-tree coverage fuzz \
+	clean help

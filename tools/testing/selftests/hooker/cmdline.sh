@@ -55,6 +55,7 @@ USAGE_ERRORS=(
 	"port with a sign|--port +1: |run --port +1"
 	"port in hexadecimal|--port 0x10: |run --port 0x10"
 	"cgroup empty|--cgroup: the path is empty|run --cgroup="
+	"carrier unknown|--carrier afxdp: not socket, xsk or xsk-zerocopy|run --carrier=afxdp"
 	"unknown carrier|--proto sctp: no such carrier|run --proto sctp"
 	"carrier twice|--proto udp: named twice|run --proto udp,udp"
 	"carrier empty|no such carrier|run --proto udp,"
