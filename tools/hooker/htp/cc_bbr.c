@@ -810,12 +810,12 @@ static bool is_min_rtt_doubtful(const struct bbr *b)
 }
 
 /*
- * What the path delivers in the minimum round trip: not more than it did in the last
- * round, for it may have become slower.
+ * With half of what the path delivers in the minimum round trip. In doubt, not more than
+ * it did in the last round: it may have become slower instead.
  */
 static void enter_probe_rtt(struct bbr *b)
 {
-	__u64 rate = htp_min(bandwidth(b), b->last_rate ? b->last_rate : HTP_NEVER);
+	__u64 rate = b->doubt ? htp_min(bandwidth(b), b->last_rate) : bandwidth(b);
 	__u64 flight = percent(bytes_in(rate, b->min_rtt), gains[BBR_PROBE_RTT].cwnd);
 
 	b->prior_cwnd = b->cwnd;
