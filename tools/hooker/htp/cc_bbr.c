@@ -645,7 +645,8 @@ static void sample_extra(struct bbr *b, const struct htp_cc_ack *ack)
 		expected = 0;
 	}
 	b->extra_acked = htp_min(b->extra_acked + ack->acked_bytes, b->cwnd);
-	if (b->is_full)
+	/* what was bounded by a window that has shrunk may be less than the expected */
+	if (b->is_full && b->extra_acked > expected)
 		b->extra[0] = htp_max(b->extra[0], b->extra_acked - expected);
 }
 
