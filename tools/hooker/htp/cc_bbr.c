@@ -869,10 +869,22 @@ static __u64 cwnd_bound(const struct bbr *b)
 	return htp_max(bound, (__u64)MIN_PACKETS * b->mss);
 }
 
+/*
+ * More than what probing asks for isn't needed in flight before the acknowledgments
+ * tell whether that got through or waits in a queue. Beside others it waits anyway,
+ * but before the first probe the queue that was met may have been that of startup.
+ */
+static __u32 cwnd_gain(const struct bbr *b)
+{
+	if (b->state == BBR_UP && (!b->is_shared || !b->bw[1]))
+		return gains[BBR_UP].pacing;
+	return gains[b->state].cwnd;
+}
+
 static void update_cwnd(struct bbr *b, const struct htp_cc_ack *ack)
 {
 	__u64 target = bdp(b) == HTP_NEVER ? initial_cwnd(b) :
-		       percent(bdp(b), gains[b->state].cwnd) + allowance(b);
+		       percent(bdp(b), cwnd_gain(b)) + allowance(b);
 
 	if (b->is_full)
 		b->cwnd = htp_min(b->cwnd + ack->acked_bytes, target);
