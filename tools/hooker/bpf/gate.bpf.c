@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * cgroup_skb/ingress: holds back the handshake packets of connections that are
- * about to leave plain TCP.
+ * about to leave plain TCP, and keeps the wire's from those that have left it.
  *
  *	SYN_SENT, SYN-ACK with our option: copied to the daemon and dropped. The
  *	daemon injects it again once the path is proven, or once it has given up.
  *	LISTEN, ACK with our option and TAKEN: dropped. Firewalls and NATs on the way
  *	have seen a complete handshake; the daemon injects an ACK of its own when
  *	OPEN has arrived.
+ *	Steered, from another device than lo: dropped. Its peer is a socket here;
+ *	what the wire brings is late (a third ACK, the RST that answers one) or forged.
  *
  * Holding fails open: hung daemon, full ring buffer, held for too long: the
  * SYN-ACK passes and the connection is plain TCP. Dropping a TAKEN ACK fails
@@ -236,6 +238,12 @@ static __always_inline int on_listen(struct __sk_buff *skb, struct bpf_sock *sk)
 	return GATE_DROP;
 }
 
+static __always_inline bool is_stray(struct __sk_buff *skb, struct bpf_sock *sk)
+{
+	return sk->mark == hk_config.app_mark && skb->ingress_ifindex != IFINDEX_LO &&
+	       sk->protocol == IPPROTO_TCP;
+}
+
 SEC("cgroup_skb/ingress")
 int hk_gate(struct __sk_buff *skb)
 {
@@ -250,7 +258,10 @@ int hk_gate(struct __sk_buff *skb)
 		return on_syn_sent(skb, sk);
 	if (sk->state == BPF_TCP_LISTEN && sk->protocol == IPPROTO_TCP)
 		return on_listen(skb, sk);
-	return GATE_PASS;	/* nearly all packets end here */
+	if (!is_stray(skb, sk))
+		return GATE_PASS;	/* nearly all packets end here */
+	hk_count(HK_STAT_STRAY);
+	return GATE_DROP;
 }
 
 char LICENSE[] SEC("license") = "GPL";

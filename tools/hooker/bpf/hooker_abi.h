@@ -440,6 +440,7 @@ enum hk_stat {
 	HK_STAT_SYNACK_TIMEOUT,		/* let pass: held for too long */
 	HK_STAT_SYNACK_RING_FULL,	/* let pass: no room in the ring buffer */
 	HK_STAT_ACK_TAKEN,		/* third ACKs of taken connections, dropped */
+	HK_STAT_STRAY,			/* segments from the wire for steered sockets, dropped */
 	HK_STAT_TAKEN_ACTIVE,		/* outgoing connections steered */
 	HK_STAT_TAKEN_PASSIVE,		/* incoming ones */
 	HK_STAT_TAKE_FAILED,		/* a helper failed: see the established event */

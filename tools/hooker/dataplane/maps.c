@@ -331,6 +331,7 @@ static const char * const stat_names[HK_NR_STATS] = {
 	[HK_STAT_SYNACK_TIMEOUT]	= "synack_passed_timeout",
 	[HK_STAT_SYNACK_RING_FULL]	= "synack_passed_ring_full",
 	[HK_STAT_ACK_TAKEN]		= "ack_taken_dropped",
+	[HK_STAT_STRAY]			= "stray_dropped",
 	[HK_STAT_TAKEN_ACTIVE]		= "taken_active",
 	[HK_STAT_TAKEN_PASSIVE]		= "taken_passive",
 	[HK_STAT_TAKE_FAILED]		= "take_failed",

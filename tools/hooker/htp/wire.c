@@ -80,6 +80,7 @@ static void hello_read(struct htp_reader *r, struct htp_hello *hello)
 	hello->other_class &= 0x0f;
 	hello->window = htp_read_be(r, 4);
 	hello->stream_window = htp_read_be(r, 4);
+	hello->token = htp_read_be(r, 4);
 }
 
 /**
@@ -177,7 +178,7 @@ ssize_t htp_hello_write(void *pkt, size_t cap, __u8 type, __u64 dst_id,
 	htp_write_be(&w, hello->own_class << 4 | (hello->other_class & 0x0f), 1);
 	htp_write_be(&w, hello->window, 4);
 	htp_write_be(&w, hello->stream_window, 4);
-	htp_write_be(&w, 0, 4);
+	htp_write_be(&w, hello->token, 4);
 	memset(w.p, 0, len - HTP_HELLO_LEN);
 	return len;
 }

@@ -115,9 +115,10 @@ struct htp_hdr {
  * @other_class:     kind of what the receiver sends, as its SYN-ACK said
  * @window:	     bytes of all streams together it takes before MAX_DATA
  * @stream_window:   bytes of each stream it takes before MAX_STREAM_DATA
+ * @token:	     of the receiver, from the TCP option of its SYN-ACK
  *
  * Layout after the header: src_id u64, instance u64, nonce u64, max_datagram
- * u16, version u8, own_class u4, other_class u4, window u32, stream_window u32, reserved u32,
+ * u16, version u8, own_class u4, other_class u4, window u32, stream_window u32, token u32,
  * then zero padding, so that a HELLO also proves that its size passes.
  */
 struct htp_hello {
@@ -129,6 +130,7 @@ struct htp_hello {
 	__u8	own_class, other_class;
 	__u32	window;
 	__u32	stream_window;
+	__u32	token;
 };
 
 int htp_hdr_read(const void *pkt, size_t len, struct htp_hdr *hdr);

@@ -213,6 +213,8 @@ void hk_flow_end(struct hk_flow *f, enum hk_flow_end how, enum htp_code code)
 		return;
 	if (!f->native)
 		hk_dataplane_del_verdict(r->dp, &f->key);
+	if (f->state == HK_FLOW_OPEN && f->active && !f->accepted && how == HK_END_RESET)
+		hk_takeover_failed(f, htp_stream_code(f->stream));
 	close_redir(f, how);
 	let_go_of_stream(f, code);
 	hk_timer_cancel(&r->timers, &f->timer);
@@ -473,6 +475,8 @@ void hk_flow_on_stream(struct hk_flow *f, unsigned int events)
 		hk_flow_end(f, HK_END_RESET, HTP_CODE_NONE);
 		return;
 	}
+	if ((events & HTP_EV_ACCEPTED) && f->state == HK_FLOW_OPEN)
+		hk_takeover_accepted(f);
 	if (events & HTP_EV_FINISHED)
 		f->finished = true;
 	if (events & HTP_EV_WRITABLE)

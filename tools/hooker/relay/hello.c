@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * HELLO: proves, before any connection is taken over, that a carrier gets
- * through to the very daemon that made the offer, with datagrams of full size.
+ * through to the very daemon that made the offer, with datagrams of full size, and
+ * that nothing on the way changes what offers say.
  *
  * HELLO goes out on all carriers at once, and the most preferred one that
  * answers is used: the first choice at once, another one when the first choice
@@ -9,6 +10,7 @@
  * the route takes, the last two the smallest. If none is answered, the held
  * connections go back to plain TCP and the path counts as blocked for a while.
  */
+#include <arpa/inet.h>
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
@@ -51,6 +53,7 @@ static int send_hello(struct hk_relay *r, struct hk_port *port, const struct hk_
 		.other_class = peer->kind.other,
 		.window = HK_ASSOC_WINDOW,
 		.stream_window = HK_STREAM_WINDOW,
+		.token = ntohl(peer->token),
 	};
 	struct hk_datagram *dgram = hk_port_slot(r, port);
 	ssize_t len;
@@ -107,7 +110,13 @@ void hk_hello_start(struct hk_peer *peer)
 	send_attempt(peer);
 }
 
-static void remember_blocked(struct hk_peer *peer, __u8 protos)
+/**
+ * hk_blocked_remember - carriers that did not get through to a peer
+ * @peer:   peer
+ * @protos: HK_PROTO_*
+ * @ns:	    not to be tried for so long
+ */
+void hk_blocked_remember(struct hk_peer *peer, __u8 protos, __u64 ns)
 {
 	struct hk_relay *r = peer->relay;
 	struct hk_blocked *oldest = &r->blocked[0];
@@ -121,7 +130,7 @@ static void remember_blocked(struct hk_peer *peer, __u8 protos)
 	memcpy(oldest->raddr, peer->path.remote, sizeof(oldest->raddr));
 	memcpy(oldest->instance, peer->instance, sizeof(oldest->instance));
 	oldest->protos = protos;
-	oldest->until_ns = r->now_ns + BLOCKED_NS;
+	oldest->until_ns = r->now_ns + ns;
 }
 
 /**
@@ -165,7 +174,7 @@ static void choose(struct hk_peer *peer)
 
 	for (i = 0; i < peer->port->index; i++)
 		silent |= r->ports[i].carrier.ops->proto & peer->protos;
-	remember_blocked(peer, silent);
+	hk_blocked_remember(peer, silent, BLOCKED_NS);
 	if (hk_peer_up(peer, &peer->answer, peer->hello_len)) {
 		hk_peer_fail(peer, HTP_CODE_NOMEM);
 		return;
@@ -180,7 +189,7 @@ static void choose(struct hk_peer *peer)
 static void give_up(struct hk_peer *peer)
 {
 	peer->relay->stats[HK_REL_HELLO_FAILED]++;
-	remember_blocked(peer, peer->protos);
+	hk_blocked_remember(peer, peer->protos, BLOCKED_NS);
 	hk_peer_fail(peer, HTP_CODE_NONE);
 }
 
@@ -299,9 +308,11 @@ static struct hk_peer *new_responder(struct hk_relay *r, struct hk_port *port,
 {
 	struct hk_kind kind = { .own = hello->other_class, .other = hello->own_class };
 	__be64 instance = htobe64(hello->instance);
+	struct hk_offer offer;
 	struct hk_peer *peer;
 
-	if (r->drain_until_ns || hk_peers_from(r, dgram->path.remote) >= HK_MAX_PER_HOST)
+	if (r->drain_until_ns || hk_peers_from(r, dgram->path.remote) >= HK_MAX_PER_HOST ||
+	    !hk_takeover_has_offer(r, htonl(hello->token), (const __u8 *)&instance, &offer))
 		return NULL;
 	/* spoofed ones can't keep the others out: they are the first to go */
 	if (r->nr_unproven >= HK_MAX_UNPROVEN)
@@ -322,7 +333,8 @@ static struct hk_peer *new_responder(struct hk_relay *r, struct hk_port *port,
  * hk_hello_rx - another daemon says HELLO
  * @r:	   relay
  * @port:  on which carrier
- * @dgram: must name our instance and be padded; the answer is not longer than it
+ * @dgram: must name our instance and, for a new association, the token of an answered
+ *	   offer, and be padded; the answer is not longer than it
  *
  * The same HELLO again, or on another carrier, finds the same association. A
  * smaller one means that larger datagrams don't get through.

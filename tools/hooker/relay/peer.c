@@ -155,26 +155,28 @@ static bool is_of_kind(const struct hk_peer *peer, const struct hk_kind *kind)
  * hk_peer_get - the peer for a new connection; HELLO starts if there is none yet
  * @r:	      relay
  * @path:     from this host's address to the other daemon's
- * @instance: the other daemon's
+ * @synack:   the other daemon's option in its SYN-ACK
  * @kind:     of association
  * @blocked:  carriers not to try, HK_PROTO_*
  * @rtt_ns:   round trip that TCP's handshake took
  *
  * Return: in UP or HELLO; NULL: no room.
  */
-struct hk_peer *hk_peer_get(struct hk_relay *r, const struct hk_path *path, const __u8 instance[8],
-			    const struct hk_kind *kind, __u8 blocked, __u64 rtt_ns)
+struct hk_peer *hk_peer_get(struct hk_relay *r, const struct hk_path *path,
+			    const struct hk_option *synack, const struct hk_kind *kind,
+			    __u8 blocked, __u64 rtt_ns)
 {
 	struct hk_peer *peer;
 
 	LIST_FOREACH(peer, &r->peers, all)
 		if (is_usable(peer) && same_hosts(&peer->path, path) && is_of_kind(peer, kind) &&
-		    !memcmp(peer->instance, instance, sizeof(peer->instance)))
+		    !memcmp(peer->instance, synack->instance, sizeof(peer->instance)))
 			return peer;
-	peer = hk_peer_create(r, path, instance, kind);
+	peer = hk_peer_create(r, path, synack->instance, kind);
 	if (!peer)
 		return NULL;
 	peer->initiator = true;
+	memcpy(&peer->token, synack->token, sizeof(peer->token));
 	peer->protos = kind->protos & ~blocked;
 	peer->rtt_ns = rtt_ns;
 	hk_hello_start(peer);

@@ -115,6 +115,7 @@ struct hk_kind {
  * @out_bytes:	 written to the application
  * @readable:	 the redirection socket may have input (edge-triggered)
  * @writable:	 likewise room
+ * @accepted:	 active: the peer has taken the connection over
  * @in_done:	 the application's FIN was passed on
  * @out_done:	 the peer's FIN was passed on
  * @shut_first:	 the peer's FIN came before the application's
@@ -148,7 +149,7 @@ struct hk_flow {
 	struct hk_lane_reader	reader;
 	__u64			out_bytes;
 	bool			readable, writable, in_done, out_done, shut_first, finished;
-	bool			native, queued;
+	bool			accepted, native, queued;
 	LIST_ENTRY(hk_flow)	by_key, by_peer;
 	TAILQ_ENTRY(hk_flow)	ready;
 	LIST_ENTRY(hk_flow)	ended;
@@ -213,6 +214,7 @@ struct hk_way {
  * @port:	 carrier in use (HELLO: the best that answered); borrowed
  * @assoc:	 owned; NULL in HELLO
  * @timer:	 HELLO: send again, choose, give up; UP: the association's deadline
+ * @token:	 HELLO: the other daemon's, from the SYN-ACK that made us say it
  * @nonce:	 HELLO: xor-ed with attempt and carrier it makes the nonces
  * @protos:	 HELLO: carriers that are tried, HK_PROTO_*
  * @failed:	 HELLO: of them, refused by the host or the network
@@ -248,6 +250,7 @@ struct hk_peer {
 	struct htp_assoc	*assoc;
 	struct hk_timer		timer;
 	__u64			nonce;
+	__u32			token;
 	__u8			protos, failed;
 	unsigned int		attempts;
 	__u32			hello_len, full_len, takes, limit;
@@ -437,6 +440,10 @@ void	hk_flows_reap(struct hk_relay *r);
 void	hk_takeover_event(void *priv, const void *record, size_t len);
 void	hk_takeover_proceed(struct hk_flow *f);
 void	hk_takeover_leave(struct hk_flow *f);
+void	hk_takeover_accepted(struct hk_flow *f);
+void	hk_takeover_failed(struct hk_flow *f, enum htp_code code);
+bool	hk_takeover_has_offer(struct hk_relay *r, __u32 token, const __u8 instance[8],
+			      struct hk_offer *offer);
 void	hk_takeover_opened(struct hk_peer *peer, struct htp_stream *stream);
 
 /* memory.c: what all associations together may take */
@@ -447,8 +454,9 @@ void	hk_memory_trim(struct hk_relay *r);
 bool	hk_memory_is_low(const struct hk_relay *r);
 
 /* peer.c: associations and the datagrams in and out */
-struct hk_peer *hk_peer_get(struct hk_relay *r, const struct hk_path *path, const __u8 instance[8],
-			    const struct hk_kind *kind, __u8 blocked, __u64 rtt_ns);
+struct hk_peer *hk_peer_get(struct hk_relay *r, const struct hk_path *path,
+			    const struct hk_option *synack, const struct hk_kind *kind,
+			    __u8 blocked, __u64 rtt_ns);
 struct hk_peer *hk_peer_by_id(struct hk_relay *r, __u64 id);
 struct hk_peer *hk_peer_create(struct hk_relay *r, const struct hk_path *path,
 			       const __u8 instance[8], const struct hk_kind *kind);
@@ -484,6 +492,7 @@ void	hk_hello_refused(struct hk_peer *peer, struct hk_port *port,
 			 const struct htp_hello *hello);
 void	hk_hello_too_big(struct hk_peer *peer, const struct htp_hello *hello,
 			 const struct hk_carrier_error *error);
+void	hk_blocked_remember(struct hk_peer *peer, __u8 protos, __u64 ns);
 __u8	hk_blocked_protos(struct hk_relay *r, const __be32 raddr[4], const __u8 instance[8]);
 
 /* pathmtu.c: what host and network say about the size of datagrams */

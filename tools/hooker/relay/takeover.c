@@ -7,8 +7,9 @@
  *	peer up -> forge, inject SYN-ACK
  *	  -> TAKING
  *	ESTABLISHED event -> OPEN frame	-> OPENED: offer found, forge, inject ACK
- *	  and third ACK on the wire	     -> TAKING
- *	  -> OPEN			ESTABLISHED event -> accept -> OPEN
+ *	  -> OPEN			     -> TAKING
+ *	ACCEPT frame <-			ESTABLISHED event -> accept -> OPEN
+ *	  third ACK on the wire
  *
  * Whatever fails before the injection leaves plain TCP as it was. What fails
  * after it ends with a reset on both sides, never with silence.
@@ -40,6 +41,7 @@
 #define PASSIVE_TRIES	(INJECT_DOUBLED + 63)
 #define VERDICT_NS	(10 * NSEC_PER_SEC)	/* NATIVE outlives SYN-ACKs under way */
 #define OFFER_MAX_NS	(60 * NSEC_PER_SEC)
+#define REFUSED_NS	(600 * NSEC_PER_SEC)
 
 #define MSS_DEFAULT	536			/* of a peer that names none */
 
@@ -147,9 +149,10 @@ static int inject(struct hk_flow *f)
 
 /*
  * Segments on the wire in the application's name. The third ACK shows firewalls
- * and NATs on the way a complete handshake; its option tells the server's gate
- * that this is not the connection's beginning. The RST takes a connection away
- * that the server may have and nobody will use.
+ * and NATs on the way a complete handshake. It leaves when the server's host has taken
+ * the connection over, so it does no harm if its option is lost on the way; with the
+ * option it does none either if that host has lost the connection again. The RST takes a
+ * connection away that the server may have and nobody will use.
  */
 static void send_on_wire(struct hk_flow *f, __u8 flags)
 {
@@ -290,8 +293,32 @@ static void open_stream(struct hk_flow *f)
 		hk_flow_end(f, HK_END_RESET, HTP_CODE_NONE);
 		return;
 	}
-	send_on_wire(f, TH_ACK);
 	hk_flow_opened(f);
+}
+
+/**
+ * hk_takeover_accepted - the server's host has taken the connection over, too
+ * @f: flow, active, OPEN
+ */
+void hk_takeover_accepted(struct hk_flow *f)
+{
+	f->accepted = true;
+	send_on_wire(f, TH_ACK);
+}
+
+/**
+ * hk_takeover_failed - the server's host has not taken the connection over
+ * @f:	 flow, active, OPEN; ends with a reset
+ * @code: why
+ *
+ * There it may be half open, or plain TCP. If it was refused, something on the way is
+ * not as HELLO has shown it: the host gets plain TCP for some time.
+ */
+void hk_takeover_failed(struct hk_flow *f, enum htp_code code)
+{
+	send_on_wire(f, TH_RST | TH_ACK);
+	if (code == HTP_CODE_REFUSED)
+		hk_blocked_remember(f->peer, f->relay->live->protos, REFUSED_NS);
 }
 
 static void accept_stream(struct hk_flow *f)
@@ -363,7 +390,7 @@ static bool attach_peer(struct hk_flow *f, const struct hk_option *opt, __u64 rt
 
 	if (!(kind.protos & ~blocked) || r->drain_until_ns || !peer_path(&f->key, opt, &path))
 		return false;
-	peer = hk_peer_get(r, &path, opt->instance, &kind, blocked, rtt_ns);
+	peer = hk_peer_get(r, &path, opt, &kind, blocked, rtt_ns);
 	if (!peer)
 		return false;
 	/* later connections will find it up */
@@ -438,6 +465,22 @@ void hk_takeover_event(void *priv, const void *record, size_t len)
 		on_aborted(priv, record);
 }
 
+/**
+ * hk_takeover_has_offer - was an offer of that daemon answered?
+ * @r:	      relay
+ * @token:    ours, in the answer
+ * @instance: the other daemon's
+ * @offer:    filled in
+ *
+ * Return: true if both are as in the SYN that came and the SYN-ACK that left here.
+ */
+bool hk_takeover_has_offer(struct hk_relay *r, __u32 token, const __u8 instance[8],
+			   struct hk_offer *offer)
+{
+	return !hk_dataplane_find_offer(r->dp, token, offer) &&
+	       !memcmp(offer->peer.instance, instance, sizeof(offer->peer.instance));
+}
+
 /*
  * The offer an OPEN refers to: answered by this daemon, to that very peer, lately.
  * The token alone proves nothing: it can be overheard or guessed, and an instance id
@@ -456,10 +499,9 @@ static int find_offer(struct hk_peer *peer, struct htp_stream *stream, struct hk
 	if (!body || len < OPEN_LEN || body[0] != OPEN_VERSION)
 		return -EPROTO;
 	memcpy(&token, body + 4, sizeof(token));
-	if (hk_dataplane_find_offer(r->dp, token, offer))
+	if (!hk_takeover_has_offer(r, token, peer->instance, offer))
 		return -ENOENT;
-	if (memcmp(offer->peer.instance, peer->instance, sizeof(peer->instance)) ||
-	    memcmp(offer->key.laddr, peer->path.local, sizeof(offer->key.laddr)) ||
+	if (memcmp(offer->key.laddr, peer->path.local, sizeof(offer->key.laddr)) ||
 	    memcmp(offer->key.raddr, peer->path.remote, sizeof(offer->key.raddr)))
 		return -EPERM;
 	if (offer->action.class != peer->kind.own ||

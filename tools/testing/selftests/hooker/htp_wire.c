@@ -68,7 +68,7 @@ TEST(hello_round_trip)
 	const struct htp_hello in = {
 		.src_id = 1ULL << 63 | 1, .instance = 2ULL << 60, .nonce = 3, .max_datagram = 1444,
 		.version = 1, .own_class = 9, .other_class = 2, .window = 8 << 20,
-		.stream_window = 1 << 20,
+		.stream_window = 1 << 20, .token = 0xfedcba98,
 	};
 	struct htp_hello out;
 	__u8 pkt[2000];
@@ -91,6 +91,7 @@ TEST(hello_round_trip)
 	EXPECT_EQ(in.other_class, out.other_class);
 	EXPECT_EQ(in.window, out.window);
 	EXPECT_EQ(in.stream_window, out.stream_window);
+	EXPECT_EQ(in.token, out.token);
 
 	EXPECT_EQ(HTP_MIN_DATAGRAM, htp_hello_write(pkt, sizeof(pkt), HTP_HELLO, 0, &in, 0));
 	EXPECT_EQ(-EMSGSIZE, htp_hello_write(pkt, 1199, HTP_HELLO, 0, &in, 0));

@@ -1,0 +1,106 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Boxes on the way that take the option out of a segment, or change it: if what it said mattered,
+# the connection is plain TCP, as it would be without hooker.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+PORT=5000
+
+# Name; where it begins in the option and its size, in bits; new value; what becomes of
+# connections when it is changed in a SYN. Nobody needs port and token of the client.
+FIELDS=(
+	"version|32,16|0x5a03|plain TCP"
+	"carriers|32,16|0x1040|plain TCP"
+	"port|48,16|0x5a5a|hooked"
+	"instance|64,32|0x5a5a5a5a|plain TCP"
+	"token|128,32|0x5a5a5a5a|hooked"
+)
+
+# box HOST FLAGS STATEMENT...: for segments with those TCP flags, on their way into the host
+box()
+{
+	local host=$1 flags=$2
+
+	shift 2
+	on "$host" nft -f - <<-EOF
+		table inet box {
+			chain in {
+				type filter hook prerouting priority -300;
+				tcp flags & (syn | ack) == $flags tcp option 254 exists counter $*
+			}
+		}
+	EOF
+}
+
+no_box() { on "$1" nft delete table inet box; }
+box_has_worked() { on "$1" nft list table inet box | grep -q 'packets [1-9]'; }
+
+# plain_tcp_carries FAMILY
+plain_tcp_carries()
+{
+	link_reset
+	tapp c -t 4 --up 100k --down 100k "$(addr s "$1")" $PORT || return
+	[ "$(link_get both 6 payload_bytes)" -ge $((200 << 10)) ]
+}
+
+# is_hooked FAMILY
+is_hooked()
+{
+	link_reset
+	tapp c -t 4 --up 100k --down 100k "$(addr s "$1")" $PORT || return
+	[ "$(link_get both 6 with_payload)" -eq 0 ]
+}
+
+start()
+{
+	start_hookers --proto udp
+	tapp_serve s $PORT -t 20 || die "no server"
+}
+
+# stop WHAT
+stop()
+{
+	local host
+
+	bg_stop tapp-$PORT
+	for host in c s; do
+		tap_check "$1, host $host: hooker ends in order" hooker_stop $host
+	done
+}
+
+# spoils RESULT WHAT HOST FLAGS STATEMENT...: each connection is 'plain TCP', or 'hooked' still
+spoils()
+{
+	local result=$1 what=$2 host=$3 v check=is_hooked
+
+	[ "$result" = hooked ] || check=plain_tcp_carries
+	start
+	box "${@:3}" || die "nft"
+	for v in 4 6; do
+		tap_check "$what: $result, IPv$v" $check $v
+		tap_check "$what: and so is the next one, IPv$v" $check $v
+	done
+	tap_check "$what: the box was in the way" box_has_worked "$host"
+	no_box "$host"
+	stop "$what"
+}
+
+need_hooker
+need_tapp
+need nft
+topo_up both delay 5ms
+tap_plan $((14 * 7))
+spoils "plain TCP" "option taken out of SYN" s syn reset tcp option 254
+spoils "plain TCP" "option taken out of SYN-ACK" c '(syn | ack)' reset tcp option 254
+for field in "${FIELDS[@]}"; do
+	IFS='|' read -r name where value result <<<"$field"
+	spoils "$result" "$name changed in SYN" s syn tcp option "@254,$where" set "$value"
+	spoils "plain TCP" "$name changed in SYN-ACK" c '(syn | ack)' \
+		tcp option "@254,$where" set "$value"
+done
+spoils hooked "option taken out of third ACK" s ack reset tcp option 254
+spoils hooked "option changed in third ACK" s ack tcp option "@254,32,16" set 0x5a01
+tap_finish
