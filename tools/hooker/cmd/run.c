@@ -189,6 +189,16 @@ static int set_memory(const struct hk_cmd_env *env, void *ctx, const char *value
 	return HK_EXIT_OK;
 }
 
+static int set_dead_time(const struct hk_cmd_env *env, void *ctx, const char *value)
+{
+	unsigned long seconds;
+
+	if (hk_number_parse(value, 1, 3600, &seconds))
+		return hk_cmd_usage(env, "--dead-time %s: not a number from 1 to 3600", value);
+	((struct hk_relay_config *)ctx)->dead_time_s = seconds;
+	return HK_EXIT_OK;
+}
+
 static bool same_prefix(const struct hk_prefix *a, const struct hk_prefix *b)
 {
 	return !memcmp(a->addr, b->addr, sizeof(a->addr)) && a->len == b->len && a->port == b->port;
@@ -251,6 +261,8 @@ const struct hk_cmd_option hk_run_options[] = {
 	  "congestion control, bbr or cubic (default: bbr)" },
 	{ "policy", 0, "FILE", false, set_policy,
 	  "rules to start with, as \"hooker policy load\" takes them" },
+	{ "dead-time", 0, "SECONDS", false, set_dead_time,
+	  "reset connections to a silent host after this time (default: 20)" },
 	{ "memory", 0, "MIB", false, set_memory,
 	  "most for data of all connections together, MiB (default: 1024)" },
 	{ "to", 0, "PREFIX[:PORT]", true, add_to,
@@ -279,7 +291,10 @@ static void use_all_carriers(struct hk_relay_config *config)
  */
 int hk_cmd_run(struct hk_cmd_env *env, int argc, char **argv)
 {
-	struct hk_relay_config config = { .port = HK_DEFAULT_PORT };
+	struct hk_relay_config config = {
+		.port = HK_DEFAULT_PORT,
+		.dead_time_s = HK_DEFAULT_DEAD_TIME,
+	};
 	int err;
 
 	err = hk_cmd_options(env, hk_run_options, &config, &argc, argv);

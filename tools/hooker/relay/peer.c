@@ -18,7 +18,6 @@
 
 #define IDLE_NS		(600 * NSEC_PER_SEC)
 #define KEEPALIVE_NS	(5 * NSEC_PER_SEC)
-#define DEAD_NS		(20 * NSEC_PER_SEC)
 #define UNPROVEN_NS	(10 * NSEC_PER_SEC)
 #define BLOCKED_RETRY_NS	(100 * NSEC_PER_MSEC)
 #define HOMELESS_RETRY_NS	(200 * NSEC_PER_MSEC)
@@ -222,7 +221,7 @@ static struct htp_assoc *create_assoc(struct hk_peer *peer, const struct htp_hel
 		.max_streams = HK_MAX_FLOWS,
 		.idle_timeout_ns = IDLE_NS,
 		.keepalive_ns = KEEPALIVE_NS,
-		.dead_ns = DEAD_NS,
+		.dead_ns = r->config->dead_time_s * NSEC_PER_SEC,
 		.ecn = true,
 		.alloc = hk_memory_alloc,
 		.free = hk_memory_free,

@@ -14,6 +14,7 @@ struct hk_policy;
 
 #define HK_DEFAULT_PORT		18507
 #define HK_DEFAULT_NAME		"default"
+#define HK_DEFAULT_DEAD_TIME	20	/* seconds */
 #define HK_RUN_DIR		"/run/hooker"
 #define HK_MAX_DEVS		16
 #define HK_DEFAULT_MEMORY	(1ULL << 30)
@@ -65,6 +66,7 @@ struct hk_prefix {
  * @policy_file: where they come from
  * @sending:     enum hk_sending
  * @cc:          congestion controller, one that htp_cc_by_name() knows; NULL: HTP's default
+ * @dead_time_s: a peer that is silent for so long, although asked, is given up
  * @patient:     the first signal waits for all connections to end, however long that takes
  * @memory:      bytes for all connections' data; 0: HK_DEFAULT_MEMORY
  * @debug:       print libbpf's and the verifier's messages
@@ -87,6 +89,7 @@ struct hk_relay_config {
 	const char		*policy_file;
 	enum hk_sending		sending;
 	const char		*cc;
+	unsigned int		dead_time_s;
 	bool			patient;
 	__u64			memory;
 	bool			debug;
