@@ -220,6 +220,17 @@ void htp_assoc_suspect(struct htp_assoc *a, __u64 now_ns)
 	a->suspect_ns = a->now + htp_max(3 * htp_recovery_pto(&a->rc), SUSPECT_MIN_NS);
 }
 
+/**
+ * htp_assoc_unanswered() - how long the peer has acknowledged nothing
+ * @a: association
+ *
+ * Return: probe time-outs since its last ACK; a suspicion counts as one at least.
+ */
+unsigned int htp_assoc_unanswered(const struct htp_assoc *a)
+{
+	return htp_max(a->rc.pto_count, (__u32)(a->suspect_ns != HTP_NEVER));
+}
+
 static __u64 idle_deadline(const struct htp_assoc *a)
 {
 	if (a->nr_streams || !a->config.idle_timeout_ns)

@@ -279,6 +279,7 @@ static void wake_timer(struct hk_timer *timer, __u64 now_ns)
 /* The application's bytes stay in its socket till then: it is slowed down, not reset */
 static void wait_for_memory(struct hk_flow *f)
 {
+	hk_room_failed(f->relay, -ENOMEM);
 	f->timer.fire = wake_timer;
 	hk_timer_arm(&f->relay->timers, &f->timer, f->relay->now_ns + MEMORY_NS);
 }

@@ -339,6 +339,10 @@ struct hk_blocked {
  * @now_ns:	 CLOCK_MONOTONIC, read once in a loop pass
  * @started_ns:	 when the daemon started
  * @drain_until_ns: end of draining; 0: not draining
+ * @limit_ns:	 when to look at the limit of descriptors again
+ * @max_fds:	 that limit
+ * @short_until_ns: something ran short just now
+ * @nr_fds:	 descriptors besides those of flows
  * @flows:	 HK_MAX_FLOWS slots
  * @free_slots:	 stack of unused ones
  * @nr_free:	 of them
@@ -389,6 +393,8 @@ struct hk_relay {
 	__u8				instance[8];
 	__u64				now_ns, started_ns;
 	__u64				drain_until_ns;
+	__u64				limit_ns, short_until_ns, max_fds;
+	int				nr_fds;
 	struct hk_flow			*flows;
 	__u32				*free_slots;
 	__u32				nr_free, nr_flows, most_flows, nr_peers, nr_unproven;
@@ -530,6 +536,11 @@ int	hk_host_netns_cookie(__u64 *cookie);
 /* devices.c: devices that run the XDP program */
 int	hk_devices_open(struct hk_relay *r);
 void	hk_devices_sync(struct hk_relay *r);
+
+/* room.c: whether there can be more flows */
+void	hk_room_init(struct hk_relay *r);
+void	hk_room_check(struct hk_relay *r);
+void	hk_room_failed(struct hk_relay *r, int err);
 
 /* locals.c: this host's addresses */
 int	hk_locals_open(struct hk_relay *r);

@@ -357,18 +357,6 @@ static void on_signal(struct hk_relay *r)
 	}
 }
 
-/*
- * A connection that both sides have agreed on can only be reset if there is no room
- * for it, so the offers end before: some may be under way.
- */
-static void tell_whether_full(struct hk_relay *r)
-{
-	bool closed = r->drain_until_ns || r->nr_free < HK_FREE_FLOWS || hk_memory_is_low(r);
-
-	if (closed != !!r->live->draining)
-		__atomic_store_n(&r->live->draining, closed, __ATOMIC_RELEASE);
-}
-
 static void on_flow(struct hk_relay *r, __u32 gen, __u32 slot, __u32 events)
 {
 	struct hk_flow *f = &r->flows[slot];
@@ -457,7 +445,7 @@ static void pass(struct hk_relay *r, struct epoll_event *events)
 	hk_peers_flush(r);
 	hk_flows_reap(r);
 	hk_peers_reap(r);
-	tell_whether_full(r);
+	hk_room_check(r);
 	hk_memory_trim(r);
 }
 
@@ -533,6 +521,7 @@ int hk_relay_run(const struct hk_relay_config *config)
 	r->memory_max = config->memory ?: HK_DEFAULT_MEMORY;
 	err = start(r);
 	if (!err) {
+		hk_room_init(r);
 		heartbeat(r);
 		printf("hooker: ready\n");
 		fflush(stdout);

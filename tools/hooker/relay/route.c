@@ -145,6 +145,9 @@ static int check_rule(const struct nlmsghdr *nlh, void *data)
 	if (priority == route->priority && table == route->table && mark == route->mark &&
 	    mask == ~0U && frh->action == FR_ACT_TO_TBL && !rule_selects_more(frh, tb))
 		return MNL_CB_OK;
+	/* Another daemon's, with another port: it only shares the priority */
+	if (mask == ~0U && mark != route->mark && mark == table && table != route->table)
+		return MNL_CB_OK;
 	if (priority == route->priority || table == route->table ||
 	    (mask && (route->mark & mask) == mark))
 		st->foreign = true;

@@ -40,6 +40,7 @@
 #define ACTIVE_TRIES	8			/* 3 s in all */
 #define PASSIVE_TRIES	(INJECT_DOUBLED + 63)
 #define VERDICT_NS	(10 * NSEC_PER_SEC)	/* NATIVE outlives SYN-ACKs under way */
+#define DOUBT_PTOS	2
 #define OFFER_MAX_NS	(60 * NSEC_PER_SEC)
 #define REFUSED_NS	(600 * NSEC_PER_SEC)
 
@@ -276,6 +277,7 @@ void hk_takeover_proceed(struct hk_flow *f)
 	if (err) {
 		/* e.g. EADDRNOTAVAIL: an earlier connection is in TIME_WAIT here */
 		f->relay->stats[HK_REL_FLOWS_FORGE_FAILED]++;
+		hk_room_failed(f->relay, err);
 		hk_takeover_leave(f);
 		return;
 	}
@@ -392,6 +394,9 @@ static bool attach_peer(struct hk_flow *f, const struct hk_option *opt, __u64 rt
 		return false;
 	peer = hk_peer_get(r, &path, opt, &kind, blocked, rtt_ns);
 	if (!peer)
+		return false;
+	/* the path was proven once, but is it still there? */
+	if (peer->state == HK_PEER_UP && htp_assoc_unanswered(peer->assoc) >= DOUBT_PTOS)
 		return false;
 	/* later connections will find it up */
 	if ((f->action.flags & HK_ACTION_NATIVE_FIRST) && peer->state != HK_PEER_UP)
@@ -534,6 +539,7 @@ static int take_incoming(struct hk_peer *peer, struct htp_stream *stream,
 	err = hk_flow_forge(f, &state);
 	if (err) {
 		r->stats[HK_REL_FLOWS_FORGE_FAILED]++;
+		hk_room_failed(r, err);
 		hk_flow_end(f, HK_END_SILENT, HTP_CODE_NONE);
 		return err;
 	}

@@ -1,0 +1,242 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Paths that change while connections use them, or let nothing through any more: what can be
+# carried on is, the rest is reset in time, and new connections are plain TCP.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+PORT=5000
+LINK=(both delay 5ms rate 40mbit queue 256k)
+SIZE=$((4 << 20))		# 0.9 s in each direction
+DEAD_S=2
+
+# start_transfer NAME OPTION...: over each family, as NAME4 and NAME6
+start_transfer()
+{
+	local name=$1 v
+
+	shift
+	for v in 4 6; do
+		on_bg c "$name$v" "$TAPP" client -t 30 "$@" "$(addr s $v)" $PORT
+	done
+}
+
+# has_flows NUMBER BYTES: so many on both hosts, with that many bytes carried at least
+has_flows()
+{
+	local host json
+
+	for host in c s; do
+		json=$(hooker_show $host flows -j)
+		[ "$(paste <(json_values app_to_net_bytes <<<"$json") \
+			<(json_values net_to_app_bytes <<<"$json") |
+			awk -v min="$2" '$1 + $2 >= min' | wc -l)" -eq "$1" ] || return 1
+	done
+}
+
+# both_succeed NAME: clients, as NAME4 and NAME6
+both_succeed()
+{
+	local v result=0
+
+	for v in 4 6; do
+		bg_wait "$1$v" 30 || result=1
+		cat "$(bg_out "$1$v")"
+	done
+	return $result
+}
+
+# all_use PROTO: associations of both hosts
+all_use()
+{
+	local host
+
+	for host in c s; do
+		hooker_show $host peers
+		[ "$(hooker_show $host peers -j | json_values proto | sort -u)" = "$1" ] || return
+	done
+}
+
+start()
+{
+	start_hookers "$@"
+	tapp_serve s $PORT -t 40 || die "no server"
+}
+
+# stop WHAT
+stop()
+{
+	local what=$1 host
+
+	bg_stop tapp-$PORT
+	for host in c s; do
+		tap_check "$what, host $host: hooker ends in order" hooker_stop $host
+		tap_check "$what, host $host: nothing stays behind" leak_check $host
+	done
+}
+
+open_link() { link_set both blackhole none; }
+
+pause_stays()
+{
+	local what="nothing gets through for a while"
+
+	start
+	start_transfer bulk --up $SIZE --down $SIZE
+	wait_for 5 has_flows 2 300000 || note "$what: no transfer to interrupt"
+	link_set both blackhole 136,17
+	sleep 1.5
+	open_link
+	tap_check "$what: transfers complete" both_succeed bulk
+	tap_check "$what: the carrier stays" all_use udplite
+	stop "$what"
+}
+
+clients_ended() { bg_has_ended "${1}4" && bg_has_ended "${1}6"; }
+
+# all_were_reset NAME
+all_were_reset()
+{
+	local v result=0
+
+	for v in 4 6; do
+		bg_wait "$1$v"
+		[ $? -eq 3 ] || result=1
+		cat "$(bg_out "$1$v")"
+	done
+	wait_for 2 has_served $PORT 2 || result=2
+	served $PORT 0
+	served $PORT 0 | grep -vq ' result=reset ' && result=3
+	return $result
+}
+
+nothing_gets_through()
+{
+	local what="nothing gets through, --dead-time $DEAD_S" elapsed=none start
+
+	start --dead-time $DEAD_S
+	start_transfer bulk --up 60m --down 60m
+	wait_for 5 has_flows 2 300000 || note "$what: no transfer to interrupt"
+	link_set both blackhole 136,17
+	start=$(now_ms)
+	wait_for 10 clients_ended bulk && elapsed=$(($(now_ms) - start))
+	tap_check "$what: both applications see a reset" all_were_reset bulk
+	tap_range "$what: in time" $((DEAD_S * 1000 - 300)) "$elapsed" $((DEAD_S * 1000 + 1500)) ms
+	open_link
+	stop "$what"
+}
+
+# Not a packet can leave, then all of them again, over a path four times as long.
+route_changes()
+{
+	local what="route withdrawn and replaced"
+
+	start
+	start_transfer bulk --up $SIZE --down $SIZE
+	wait_for 5 has_flows 2 300000 || note "$what: no transfer to interrupt"
+	ip -n "$(netns c)" route del 192.0.2.0/24
+	ip -n "$(netns c)" -6 route del 2001:db8::/64
+	link_set both delay 20ms
+	sleep 1
+	ip -n "$(netns c)" route add 192.0.2.0/24 dev eth0 proto kernel scope link \
+		src "$ADDR4_c"
+	ip -n "$(netns c)" -6 route add 2001:db8::/64 dev eth0 proto kernel metric 256
+	tap_check "$what: transfers complete" both_succeed bulk
+	link_set both delay 5ms
+	stop "$what"
+}
+
+# It doesn't hear anything, and then everything at once.
+daemon_sleeps()
+{
+	local what="daemon on host $1 sleeps for a while"
+
+	start
+	start_transfer bulk --up $SIZE --down $SIZE
+	wait_for 5 has_flows 2 300000 || note "$what: no transfer to interrupt"
+	hooker_signal "$1" STOP
+	sleep 3
+	hooker_signal "$1" CONT
+	tap_check "$what: transfers complete" both_succeed bulk
+	stop "$what"
+}
+
+# tcp_carries FAMILY
+tcp_carries()
+{
+	link_reset
+	tapp c -t 4 --up 100k --down 100k "$(addr s "$1")" $PORT || return
+	[ "$(link_get both 6 payload_bytes)" -ge $((200 << 10)) ]
+}
+
+# Datagrams go to another daemon than the one that answered the offer, as behind a load balancer
+# that knows nothing of hooker.
+goes_elsewhere()
+{
+	local what="carrier goes to another daemon" v
+
+	on_bg s other "$HOOKER" run --name "${LIB_ID}o" --cgroup "$LIB_CGROOT/$LIB_ID"r \
+		--port 18508 --proto udp --no-xdp
+	wait_line "$(bg_out other)" '^hooker: ready' || die "$(cat "$(bg_err other)")"
+	on s nft -f - <<-EOF
+		table inet balancer {
+			chain in {
+				type nat hook prerouting priority -100;
+				udp dport 18507 redirect to :18508
+			}
+		}
+	EOF
+	start --proto udp --no-xdp
+	for v in 4 6; do
+		tap_check "$what: plain TCP, IPv$v" tcp_carries $v
+	done
+	tap_check "$what: that one was asked in vain" test \
+		"$(on s "$HOOKER" --name "${LIB_ID}o" show stats |
+			awk '$1 == "hello_rejected" { print $2 }')" -gt 0
+	bg_stop other
+	on s nft delete table inet balancer
+	stop "$what"
+}
+
+# Connections that were taken over in good faith are lost; it is few of them.
+swallowed_on_known_path()
+{
+	local what="nothing gets through to a known host" v
+
+	start --dead-time 3
+	for v in 4 6; do
+		tapp c --up 1k --down 1k "$(addr s $v)" $PORT || note "$what: no association"
+	done
+	link_set both blackhole 136,17
+	for v in 4 6; do
+		on_bg c first$v "$TAPP" client -t 10 --up 10k --down 10k "$(addr s $v)" $PORT
+	done
+	sleep 1
+	for v in 4 6; do
+		tap_check "$what: while it does not answer, plain TCP, IPv$v" tcp_carries $v
+	done
+	for v in 4 6; do
+		bg_wait first$v 10
+		tap_result $(($? != 3)) "$what: what was taken over before is reset, IPv$v"
+	done
+	for v in 4 6; do
+		tap_check "$what: then it is plain TCP, IPv$v" tcp_carries $v
+	done
+	open_link
+	stop "$what"
+}
+
+need_hooker
+need_tapp
+need nft
+tap_plan $((6 + 6 + 2 * 5 + 7 + 10))
+topo_up "${LINK[@]}"
+pause_stays
+nothing_gets_through
+route_changes
+daemon_sleeps c
+goes_elsewhere
+swallowed_on_known_path
+tap_finish

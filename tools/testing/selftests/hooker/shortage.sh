@@ -1,0 +1,104 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# A daemon that is out of descriptors or memory: new connections are plain TCP, those that it has
+# go on, and when there is room again new ones are hooked again.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+PORT=5000
+
+# open_flows NAME: one over each family, which stay until they are told to end
+open_flows()
+{
+	local v
+
+	for v in 4 6; do
+		on_bg c "$1$v" "$TAPP" client -t 30 --up 20m --down 20m "$(addr s $v)" $PORT
+	done
+}
+
+# carried FAMILY: a transfer; TCP_BYTES: what of it was in TCP
+carried()
+{
+	link_reset
+	tapp c -t 4 --up 100k --down 100k "$(addr s "$1")" $PORT || return
+	TCP_BYTES=$(link_get both 6 payload_bytes)
+}
+
+plain_tcp_carries() { carried "$1" && [ "$TCP_BYTES" -ge $((200 << 10)) ]; }
+is_hooked() { carried "$1" && [ "$TCP_BYTES" -eq 0 ]; }
+
+# limit HOST RESOURCE VALUE
+limit() { prlimit --pid "$(bg_pid "hooker-$1")" "--$2=$3:"; }
+
+# vm_bytes HOST: what the limit counts
+vm_bytes() { awk '/^VmSize:/ { print $2 * 1024 }' "/proc/$(bg_pid "hooker-$1")/status"; }
+
+has_two_flows() { [ "$(nr_flows c)" -eq 2 ] && [ "$(nr_flows s)" -eq 2 ]; }
+
+ENOUGH=16000
+
+# short_of WHAT HOST RESOURCE COMMAND...: the command prints the limit
+short_of()
+{
+	local what="daemon on host $2 short of $1" host=$2 resource=$3 v
+
+	start_hookers
+	tapp_serve s $PORT -t 40 || die "no server"
+	open_flows old
+	wait_for 5 has_two_flows || note "$what: no connections"
+	limit "$host" "$resource" "$("${@:4}")" || die "prlimit"
+	sleep 0.2		# it looks at its limits now and then
+	for v in 4 6; do
+		tap_check "$what: new ones are plain TCP, IPv$v" plain_tcp_carries $v
+	done
+	for v in 4 6; do
+		tap_check "$what: the old one goes on, IPv$v" bg_wait old$v
+	done
+	limit "$host" "$resource" "$ENOUGH"
+	for v in 4 6; do
+		tap_check "$what: no more: hooked, IPv$v" wait_for 3 is_hooked $v
+	done
+	bg_stop tapp-$PORT
+	for v in c s; do
+		tap_check "$what, host $v: hooker ends in order" hooker_stop $v
+		tap_check "$what, host $v: nothing stays behind" leak_check $v
+	done
+}
+
+# What it has freed it may use again, so new connections may be either.
+short_of_memory()
+{
+	local what="daemon on host $1 short of memory" v
+
+	start_hookers
+	tapp_serve s $PORT -t 40 || die "no server"
+	open_flows old
+	wait_for 5 has_two_flows || note "$what: no connections"
+	limit "$1" as "$(vm_bytes "$1")" || die "prlimit"
+	for v in 4 6; do
+		on_bg c new$v "$TAPP" client -t 20 --up 8m --down 8m "$(addr s $v)" $PORT
+	done
+	for v in 4 6; do
+		tap_check "$what: the old one goes on, IPv$v" bg_wait old$v 30
+		tap_check "$what: a new one works, IPv$v" bg_wait new$v 30
+	done
+	bg_stop tapp-$PORT
+	for v in c s; do
+		tap_check "$what, host $v: hooker ends in order" hooker_stop $v
+		tap_check "$what, host $v: nothing stays behind" leak_check $v
+	done
+}
+
+need_hooker
+need_tapp
+need prlimit
+tap_plan $((2 * 10 + 2 * 8))
+topo_up both delay 5ms rate 100mbit queue 256k
+short_of descriptors c nofile echo 16
+short_of descriptors s nofile echo 16
+short_of_memory c
+short_of_memory s
+tap_finish
