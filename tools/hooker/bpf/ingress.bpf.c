@@ -179,24 +179,34 @@ static __always_inline void set_header(struct dgram *d)
 	d->check_off = d->mech->check_off;
 }
 
+/* On its own for the verifier, which else goes through all the rest for each kind of header */
+__noinline int hk_find_transport(struct xdp_md *ctx, struct hk_packet *p)
+{
+	if (!p)
+		return 0;
+	return hk_parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, p);
+}
+
 /* A datagram with ports: UDP, UDP-Lite, or of a mechanism */
 static __always_inline bool parse(struct xdp_md *ctx, struct dgram *d)
 {
-	void *end = (void *)(long)ctx->data_end, *data = (void *)(long)ctx->data;
-	struct hk_packet p;
+	struct hk_packet p = {};
+	void *data, *end;
 
 	__builtin_memset(d, 0, sizeof(*d));
-	if (!hk_parse(data, end, &p) || p.later)
+	if (!hk_find_transport(ctx, &p) || p.later)
 		return false;
+	data = (void *)(long)ctx->data;
+	end = (void *)(long)ctx->data_end;
 	d->proto = p.proto;
 	d->v4 = p.v4;
 	d->fragment = p.fragment;
 	d->l4_len = p.l4_len;
-	d->eth = data;
+	d->eth = hk_at(data, end, 0, sizeof(struct ethhdr));
 	d->end = end;
 	d->ip = hk_at(data, end, p.l3, sizeof(struct iphdr));
 	d->udp = hk_at(data, end, p.l4, sizeof(struct udphdr));
-	if (!d->ip || !d->udp)
+	if (!d->eth || !d->ip || !d->udp)
 		return false;
 	set_header(d);
 	return d->proto == IPPROTO_UDP || d->proto == IPPROTO_UDPLITE || d->mech;
