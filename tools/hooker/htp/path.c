@@ -15,6 +15,10 @@
  *	FORMER --> USED		it was wrong to leave, or the peer has come back: it answers
  *				here. The one used meanwhile is FREE
  *	FORMER --> FREE		it doesn't answer
+ *	any -----> USED		the caller says so: it has found out by itself, as
+ *				between carriers. The one used before is FORMER for
+ *				some time, but neither asked nor answered by, for the
+ *				peer is to follow
  *
  * HTP has no keys. A response proves that somebody at the new address reads what
  * is sent there and has seen the association id, not that it is the peer. So the
@@ -223,7 +227,7 @@ void htp_path_on_challenge(struct htp_assoc *a, __u32 n, __u64 data, size_t len)
 {
 	struct htp_path *p = &a->paths.path[n];
 
-	if (p->state == HTP_PATH_FREE)
+	if (p->state == HTP_PATH_FREE || p->left)
 		return;
 	p->owes = true;
 	p->echo = data;
@@ -442,4 +446,41 @@ void htp_assoc_moved(struct htp_assoc *a, __u64 now_ns)
 	a->suspect_ns = HTP_NEVER;
 	htp_pmtu_on_path(a, HTP_MIN_DATAGRAM);
 	htp_recovery_on_path(a, false, a->rc.srtt);
+}
+
+/**
+ * htp_assoc_use_path() - the peer was found to be reached by this path
+ * @a:	    association
+ * @n:	    the path's number: one that means something, or a free one
+ * @proven: size of a datagram that got there and was answered, HTP_MIN_DATAGRAM at least
+ * @rtt_ns: after this time
+ * @now_ns: time
+ *
+ * The path used so far is left: what the peer sends there counts for some seconds, but
+ * its challenges aren't answered there, so that it follows.
+ *
+ * Return: 0; -EINVAL: no such path, or closed; -EALREADY: it is used already.
+ */
+int htp_assoc_use_path(struct htp_assoc *a, __u32 n, __u32 proven, __u64 rtt_ns, __u64 now_ns)
+{
+	struct htp_path *p, *old = used(a);
+
+	htp_assoc_set_now(a, now_ns);
+	if (n >= HTP_PATHS || a->closed || !a->config.random)
+		return -EINVAL;
+	p = &a->paths.path[n];
+	if (p == old)
+		return -EALREADY;
+	if (!is_trial(p))
+		path_free(p);
+	p->same_host = false;
+	p->proven = proven;
+	p->rtt_ns = rtt_ns;
+	use(a, n);
+	old->left = true;
+	old->owes = false;
+	old->tries = 0;
+	old->next_ns = HTP_NEVER;
+	old->end_ns = a->now + TRIAL_MAX_NS;
+	return 0;
 }

@@ -643,6 +643,7 @@ enum htp_path_state {
  * struct htp_path - a way to the peer; who may move between the states: see path.c
  * @state:	enum htp_path_state
  * @same_host:	trial: only the port differs from the path in use
+ * @left:	FORMER: by our own choice; it is neither asked nor does it answer
  * @owes:	a PATH_RESPONSE is to go there
  * @echo:	with these bytes
  * @owed_len:	and of this size, if that is allowed
@@ -660,7 +661,7 @@ enum htp_path_state {
  */
 struct htp_path {
 	__u8	state;
-	bool	same_host, owes;
+	bool	same_host, left, owes;
 	__u64	echo, owed_len;
 	__u64	token;
 	__u32	tries;

@@ -178,6 +178,7 @@ static const char * const relay_stats[HK_NR_REL_STATS] = {
 	[HK_REL_TABLE_FULL]		= "table_full",
 	[HK_REL_MEMORY_FULL]		= "memory_full",
 	[HK_REL_WINDOW_REFUSED]		= "window_refused",
+	[HK_REL_CARRIER_SWITCHED]	= "carrier_switched",
 	[HK_REL_RESET_SENT]		= "reset_sent",
 	[HK_REL_RESET_RECEIVED]		= "reset_received",
 	[HK_REL_RESET_UNKNOWN]		= "reset_unknown",

@@ -41,9 +41,10 @@ static bool is_tried(const struct hk_peer *peer, const struct hk_port *port)
 	return port->carrier.ops->proto & peer->protos & ~peer->failed;
 }
 
-static int send_hello(struct hk_relay *r, struct hk_port *port, const struct hk_peer *peer,
-		      __u8 type, __u64 dst_id, __u64 nonce, __u32 size)
+static int send_hello(struct hk_port *port, const struct hk_peer *peer,
+		      const struct hk_path *path, __u8 type, __u64 dst_id, __u64 nonce, __u32 size)
 {
+	struct hk_relay *r = peer->relay;
 	struct htp_hello hello = {
 		.src_id = peer->local_id,
 		.nonce = nonce,
@@ -64,10 +65,24 @@ static int send_hello(struct hk_relay *r, struct hk_port *port, const struct hk_
 	len = htp_hello_write(dgram->data, HK_DATAGRAM_BUF, type, dst_id, &hello, size);
 	if (len < 0)
 		return len;
-	dgram->path = peer->path;
+	dgram->path = *path;
 	dgram->len = len;
 	port->nr++;
 	return 0;
+}
+
+/**
+ * hk_hello_send - say HELLO to a peer on one carrier
+ * @peer:  peer
+ * @port:  the carrier
+ * @nonce: that the answer will have
+ * @size:  of the datagram
+ *
+ * Return: 0, or -EAGAIN: the carrier is blocked.
+ */
+int hk_hello_send(const struct hk_peer *peer, struct hk_port *port, __u64 nonce, __u32 size)
+{
+	return send_hello(port, peer, &peer->path, HTP_HELLO, id_of(peer->instance), nonce, size);
 }
 
 static __u64 nonce_of(const struct hk_peer *peer, unsigned int attempt, unsigned int port)
@@ -84,8 +99,7 @@ static void send_attempt(struct hk_peer *peer)
 	for (i = 0; i < r->nr_ports; i++) {
 		if (!is_tried(peer, &r->ports[i]))
 			continue;
-		if (!send_hello(r, &r->ports[i], peer, HTP_HELLO, id_of(peer->instance),
-				nonce_of(peer, n, i), try_size(peer, n)))
+		if (!hk_hello_send(peer, &r->ports[i], nonce_of(peer, n, i), try_size(peer, n)))
 			r->stats[HK_REL_HELLO_SENT]++;
 	}
 	peer->attempts++;
@@ -289,14 +303,14 @@ void hk_hello_too_big(struct hk_peer *peer, const struct htp_hello *hello,
 		send_attempt(peer);
 }
 
-static struct hk_peer *find_initiator(struct hk_relay *r, const struct hk_datagram *dgram,
-				      const struct htp_hello *hello)
+/* Whoever of the two was first: either may say HELLO again, see fallback.c */
+static struct hk_peer *find_association(struct hk_relay *r, const struct hk_datagram *dgram,
+					const struct htp_hello *hello)
 {
 	struct hk_peer *peer;
 
 	LIST_FOREACH(peer, &r->peers, all)
-		if (!peer->initiator && peer->state == HK_PEER_UP &&
-		    peer->remote_id == hello->src_id &&
+		if (peer->state == HK_PEER_UP && peer->remote_id == hello->src_id &&
 		    id_of(peer->instance) == hello->instance &&
 		    !memcmp(peer->path.remote, dgram->path.remote, sizeof(peer->path.remote)))
 			return peer;
@@ -336,8 +350,9 @@ static struct hk_peer *new_responder(struct hk_relay *r, struct hk_port *port,
  * @dgram: must name our instance and, for a new association, the token of an answered
  *	   offer, and be padded; the answer is not longer than it
  *
- * The same HELLO again, or on another carrier, finds the same association. A
- * smaller one means that larger datagrams don't get through.
+ * The same HELLO again, or on another carrier, finds the same association, also one
+ * that has been up for long: its carrier may be dead. A smaller one, before the first
+ * DATA, means that larger datagrams don't get through.
  */
 void hk_hello_rx(struct hk_relay *r, struct hk_port *port, const struct hk_datagram *dgram)
 {
@@ -351,15 +366,17 @@ void hk_hello_rx(struct hk_relay *r, struct hk_port *port, const struct hk_datag
 		r->stats[HK_REL_HELLO_REJECTED]++;
 		return;
 	}
-	peer = find_initiator(r, dgram, &hello);
+	peer = find_association(r, dgram, &hello);
 	if (!peer)
 		peer = new_responder(r, port, dgram, &hello);
-	else if (!peer->proven && dgram->len < peer->hello_len &&
+	else if (!peer->initiator && !peer->proven && dgram->len < peer->hello_len &&
 		 hk_peer_up(peer, &hello, dgram->len))
 		hk_peer_fail(peer, HTP_CODE_NOMEM);
 	if (!peer || peer->state != HK_PEER_UP) {
 		r->stats[HK_REL_HELLO_REJECTED]++;
 		return;
 	}
-	send_hello(r, port, peer, HTP_HELLO_ACK, hello.src_id, hello.nonce, dgram->len);
+	if (!peer->initiator)
+		peer->kind.protos |= port->carrier.ops->proto;
+	send_hello(port, peer, &dgram->path, HTP_HELLO_ACK, hello.src_id, hello.nonce, dgram->len);
 }

@@ -127,6 +127,7 @@ struct hk_peer *hk_peer_create(struct hk_relay *r, const struct hk_path *path,
 	peer->kind = *kind;
 	memcpy(peer->instance, instance, sizeof(peer->instance));
 	peer->timer.fire = peer_timer;
+	hk_fallback_init(peer);
 	peer->created_ns = r->now_ns;
 	LIST_INSERT_HEAD(&r->peers, peer, all);
 	LIST_INSERT_HEAD(bucket(r, peer->local_id), peer, by_id);
@@ -140,14 +141,14 @@ static bool is_usable(const struct hk_peer *peer)
 	       (peer->state == HK_PEER_UP && !htp_assoc_is_closed(peer->assoc));
 }
 
-/* Who said HELLO chose the carriers; of ours, the one in use must be allowed */
+/* Who said HELLO chose the carriers; all that it may go to must be allowed */
 static bool is_of_kind(const struct hk_peer *peer, const struct hk_kind *kind)
 {
 	if (peer->kind.own != kind->own || peer->kind.other != kind->other)
 		return false;
 	if (peer->initiator)
 		return peer->kind.protos == kind->protos;
-	return peer->port->carrier.ops->proto & kind->protos;
+	return !(peer->kind.protos & ~kind->protos);
 }
 
 /**
@@ -294,6 +295,7 @@ int hk_peer_up(struct hk_peer *peer, const struct htp_hello *hello, __u32 max_da
 	peer->hello_len = max_datagram;
 	peer->state = HK_PEER_UP;
 	hk_ways_begin(peer);
+	hk_fallback_start(peer);
 	hk_peer_touch(peer);
 	return 0;
 }
@@ -322,6 +324,7 @@ void hk_peer_fail(struct hk_peer *peer, enum htp_code code)
 			hk_flow_end(f, HK_END_RESET, code);
 	}
 	hk_timer_cancel(&r->timers, &peer->timer);
+	hk_fallback_exit(peer);
 	if (!peer->initiator && !peer->proven)
 		r->nr_unproven--;
 	peer->state = HK_PEER_FAILED;
@@ -445,6 +448,8 @@ static void hello_ack_rx(struct hk_relay *r, struct hk_port *port, const struct 
 		r->stats[HK_REL_RX_SOURCE]++;
 	else if (peer->state == HK_PEER_HELLO)
 		hk_hello_ack_rx(peer, port, dgram);
+	else if (peer->state == HK_PEER_UP)
+		hk_fallback_ack_rx(peer, port, dgram);
 }
 
 /**
@@ -496,14 +501,17 @@ static void hello_unreachable(struct hk_peer *peer, struct hk_port *port,
 		hk_hello_refused(peer, port, hello);
 }
 
-static void data_unreachable(struct hk_peer *peer, const struct htp_hdr *hdr,
-			     const struct hk_carrier_error *error)
+static void data_unreachable(struct hk_peer *peer, struct hk_port *port,
+			     const struct htp_hdr *hdr, const struct hk_carrier_error *error)
 {
 	if (error->err == EMSGSIZE) {
 		hk_pathmtu_too_big(peer, error, hdr->pn);
 		return;
 	}
+	if (port != peer->port)
+		return;		/* we have left this carrier since */
 	htp_assoc_suspect(peer->assoc, peer->relay->now_ns);
+	hk_fallback_suspect(peer);
 	hk_peer_touch(peer);
 }
 
@@ -534,7 +542,7 @@ void hk_peer_unreachable(struct hk_relay *r, struct hk_port *port,
 			hello_unreachable(peer, port, &hello, error);
 		if (peer->state == HK_PEER_UP && hdr.type == HTP_DATA &&
 		    hdr.dst_id == peer->remote_id)
-			data_unreachable(peer, &hdr, error);
+			data_unreachable(peer, port, &hdr, error);
 	}
 }
 
@@ -618,6 +626,7 @@ static void flush(struct hk_peer *peer)
 		hk_peer_fail(peer, htp_assoc_code(peer->assoc));
 		return;
 	}
+	hk_fallback_check(peer);
 	deadline = htp_assoc_deadline(peer->assoc);
 	if (peer->homeless && deadline > r->now_ns + HOMELESS_RETRY_NS)
 		deadline = r->now_ns + HOMELESS_RETRY_NS;

@@ -180,6 +180,29 @@ struct hk_port {
 	bool			blocked, more;
 };
 
+/**
+ * struct hk_fallback - an association's way to another carrier, see fallback.c
+ * @timer:    an answer has waited long enough for a better one; or: try to return
+ * @nonce:    of the last HELLOs, xor-ed with the carrier's index
+ * @asked_ns: when they were sent; 0: never, or the carrier in use has answered
+ * @answer:   carrier to go to when @timer fires; NULL: none
+ * @path:     that of the answer
+ * @len:      its size
+ * @rtt_ns:   and how long it took
+ * @rounds:   of HELLOs so far
+ * @ptos:     PTOs in a row when the last round was sent
+ * @returns:  attempts to return to a better carrier
+ */
+struct hk_fallback {
+	struct hk_timer	timer;
+	__u64		nonce, asked_ns;
+	struct hk_port	*answer;
+	struct hk_path	path;
+	__u32		len;
+	__u64		rtt_ns;
+	unsigned int	rounds, ptos, returns;
+};
+
 enum hk_peer_state {
 	HK_PEER_HELLO,		/* we sent HELLO, flows wait */
 	HK_PEER_UP,
@@ -208,7 +231,8 @@ struct hk_way {
  * @homeless:	 the local address in use is gone, and there is no other yet
  * @moved:	 which has happened: the connections' address is not the one in use
  * @instance:	 the other daemon's instance id, as bytes of the option
- * @kind:	 of association; its @protos are of use to the initiator only
+ * @kind:	 of association; its @protos are the carriers that it may use. The responder
+ *		 learns them from the HELLOs
  * @local_id:	 what the peer writes into datagrams to us
  * @remote_id:	 what we write
  * @port:	 carrier in use (HELLO: the best that answered); borrowed
@@ -216,6 +240,7 @@ struct hk_way {
  * @timer:	 HELLO: send again, choose, give up; UP: the association's deadline
  * @token:	 HELLO: the other daemon's, from the SYN-ACK that made us say it
  * @nonce:	 HELLO: xor-ed with attempt and carrier it makes the nonces
+ * @fallback:	 UP: to other carriers
  * @protos:	 HELLO: carriers that are tried, HK_PROTO_*
  * @failed:	 HELLO: of them, refused by the host or the network
  * @attempts:	 HELLOs sent on each carrier
@@ -251,6 +276,7 @@ struct hk_peer {
 	struct hk_timer		timer;
 	__u64			nonce;
 	__u32			token;
+	struct hk_fallback	fallback;
 	__u8			protos, failed;
 	unsigned int		attempts;
 	__u32			hello_len, full_len, takes, limit;
@@ -287,6 +313,7 @@ enum hk_relay_stat {
 	HK_REL_TABLE_FULL,		/* flow or peer table full: plain TCP */
 	HK_REL_MEMORY_FULL,		/* allocations beyond --memory, refused */
 	HK_REL_WINDOW_REFUSED,		/* windows that would have grown, had there been memory */
+	HK_REL_CARRIER_SWITCHED,	/* associations that went to another carrier */
 	HK_REL_RESET_SENT,		/* answers to DATA for no association of ours */
 	HK_REL_RESET_RECEIVED,		/* associations that the peer had lost */
 	HK_REL_RESET_UNKNOWN,		/* RESETs for nothing of ours, or from elsewhere */
@@ -490,6 +517,7 @@ void	hk_ways_on_locals(struct hk_relay *r, const struct hk_local_key *alive, uns
 
 /* hello.c: proving the path before anything is taken over */
 void	hk_hello_start(struct hk_peer *peer);
+int	hk_hello_send(const struct hk_peer *peer, struct hk_port *port, __u64 nonce, __u32 size);
 void	hk_hello_timer(struct hk_peer *peer);
 void	hk_hello_rx(struct hk_relay *r, struct hk_port *port, const struct hk_datagram *dgram);
 void	hk_hello_ack_rx(struct hk_peer *peer, struct hk_port *port,
@@ -508,6 +536,17 @@ void	hk_pathmtu_refresh(struct hk_peer *peer);
 void	hk_pathmtu_refused(struct hk_relay *r, const struct hk_datagram *dgram);
 void	hk_pathmtu_too_big(struct hk_peer *peer, const struct hk_carrier_error *error, __u32 pn);
 bool	hk_pathmtu_hello_too_big(struct hk_peer *peer, const struct hk_carrier_error *error);
+
+/* fallback.c: another carrier for an association that is up */
+void	hk_fallback_init(struct hk_peer *peer);
+void	hk_fallback_start(struct hk_peer *peer);
+void	hk_fallback_exit(struct hk_peer *peer);
+void	hk_fallback_switched(struct hk_peer *peer);
+void	hk_fallback_moved(struct hk_peer *peer);
+void	hk_fallback_check(struct hk_peer *peer);
+void	hk_fallback_suspect(struct hk_peer *peer);
+void	hk_fallback_ack_rx(struct hk_peer *peer, struct hk_port *port,
+			   const struct hk_datagram *dgram);
 
 /* reset.c: associations that one side knows nothing of any more */
 void	hk_reset_send(struct hk_relay *r, struct hk_port *port, const struct hk_datagram *dgram,

@@ -94,16 +94,20 @@ bool hk_way_is_same_host(const struct hk_peer *peer, struct hk_port *port,
 
 /**
  * hk_ways_sync - do what the association has decided
- * @peer: UP, after htp_assoc_rx_via() or htp_assoc_expire()
+ * @peer: UP, after htp_assoc_rx_via(), htp_assoc_expire() or htp_assoc_use_path()
  */
 void hk_ways_sync(struct hk_peer *peer)
 {
 	const struct hk_way *way = &peer->ways[htp_assoc_path(peer->assoc)];
 
-	if (way->port != peer->port || !same_path(&way->path, &peer->path)) {
-		peer->port = way->port;
+	if (!same_path(&way->path, &peer->path)) {
 		peer->path = way->path;
 		peer->relay->stats[HK_REL_PEERS_MOVED]++;
+	}
+	if (way->port != peer->port) {
+		peer->port = way->port;
+		peer->relay->stats[HK_REL_CARRIER_SWITCHED]++;
+		hk_fallback_switched(peer);
 	}
 	tell_xdp(peer);
 }
@@ -121,6 +125,7 @@ static void move_to(struct hk_peer *peer, const __be32 local[4])
 	peer->moved = true;
 	peer->relay->stats[HK_REL_PEERS_MOVED]++;
 	htp_assoc_moved(peer->assoc, peer->relay->now_ns);
+	hk_fallback_moved(peer);
 	hk_peer_touch(peer);
 }
 

@@ -614,6 +614,91 @@ TEST_F(path, own_move)
 	EXPECT_EQ(0, sim_run(sim, 60 * SIM_SEC));
 }
 
+/* Both sides can reach each other by another carrier, too, and by the first one if @open */
+static void add_carrier(struct sim *sim, bool open)
+{
+	int side;
+
+	sim->carriers = true;
+	for (side = SIM_A; side <= SIM_B; side++) {
+		sim->reach[side] = 1ULL << OTHER_HOST | open;
+		sim->known[side][1] = OTHER_HOST;
+	}
+}
+
+static int choose(struct sim *sim, enum sim_side side, __u32 n)
+{
+	return htp_assoc_use_path(sim->assoc[side], n, HTP_MIN_DATAGRAM, 20 * SIM_MSEC, sim->now);
+}
+
+/* A side that has left a carrier doesn't answer there, so the other one follows */
+TEST_F(path, chosen_path_is_followed)
+{
+	struct sim *sim = &self->sim;
+
+	ASSERT_NE(NULL, begin(sim, 10 * MB, 10 * MB));
+	add_carrier(sim, true);
+	EXPECT_EQ(0, choose(sim, SIM_A, 1));
+	EXPECT_EQ(OTHER_HOST, peer_at(sim, SIM_A));
+	EXPECT_EQ(-EALREADY, choose(sim, SIM_A, 1));
+	EXPECT_EQ(-EINVAL, choose(sim, SIM_A, HTP_PATHS));
+	sim_run_for(sim, 500 * SIM_MSEC);
+	EXPECT_EQ(OTHER_HOST, peer_at(sim, SIM_B));
+	EXPECT_EQ(0, sim_run(sim, 60 * SIM_SEC));
+	EXPECT_EQ(OTHER_HOST, peer_at(sim, SIM_A));
+	EXPECT_EQ(OTHER_HOST, peer_at(sim, SIM_B));
+	EXPECT_EQ(1, stats_of(sim, SIM_A).path_changes);
+	EXPECT_EQ(1, stats_of(sim, SIM_B).path_changes);
+	sim_run_for(sim, 15 * SIM_SEC);
+	EXPECT_TRUE(is_settled(sim));
+}
+
+TEST_F(path, dead_carrier_is_left)
+{
+	struct sim *sim = &self->sim;
+	enum sim_side side;
+
+	for (side = SIM_A; side <= SIM_B; side++) {
+		ASSERT_NE(NULL, begin(sim, 1, 10 * MB));
+		add_carrier(sim, false);
+		sim_run_for(sim, 500 * SIM_MSEC);
+		EXPECT_LT(0, htp_assoc_unanswered(sim->assoc[SIM_B]));
+		EXPECT_EQ(0, choose(sim, side, 1));
+		EXPECT_EQ(0, sim_run(sim, 10 * SIM_SEC));
+		EXPECT_EQ(OTHER_HOST, peer_at(sim, SIM_A));
+		EXPECT_EQ(OTHER_HOST, peer_at(sim, SIM_B));
+		world_exit(_metadata, sim);
+		world_init(sim, &self->watch);
+	}
+}
+
+TEST_F(path, carrier_chosen_by_both)
+{
+	struct sim *sim = &self->sim;
+
+	ASSERT_NE(NULL, begin(sim, 10 * MB, 10 * MB));
+	add_carrier(sim, true);
+	EXPECT_EQ(0, choose(sim, SIM_A, 1));
+	EXPECT_EQ(0, choose(sim, SIM_B, 1));
+	EXPECT_EQ(0, sim_run(sim, 60 * SIM_SEC));
+	EXPECT_EQ(OTHER_HOST, peer_at(sim, SIM_A));
+	EXPECT_EQ(OTHER_HOST, peer_at(sim, SIM_B));
+}
+
+TEST_F(path, carrier_is_chosen_again)
+{
+	struct sim *sim = &self->sim;
+
+	ASSERT_NE(NULL, begin(sim, 20 * MB, 20 * MB));
+	add_carrier(sim, true);
+	EXPECT_EQ(0, choose(sim, SIM_A, 1));
+	sim_run_for(sim, 500 * SIM_MSEC);
+	EXPECT_EQ(0, choose(sim, SIM_A, 0));
+	EXPECT_EQ(0, sim_run(sim, 60 * SIM_SEC));
+	EXPECT_EQ(0, peer_at(sim, SIM_A));
+	EXPECT_EQ(0, peer_at(sim, SIM_B));
+}
+
 /* With a new path of a smaller MTU, the challenges of full size are lost, the others are not */
 TEST_F(path, size_is_what_the_challenge_has_proven)
 {

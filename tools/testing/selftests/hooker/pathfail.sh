@@ -1,8 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Paths that change while connections use them, or let nothing through any more: what can be
-# carried on is, the rest is reset in time, and new connections are plain TCP.
+# Paths that change while connections use them: carriers that are filtered from some moment on, in
+# one direction or both, silently or with an ICMP error; paths that let nothing through any more,
+# lead elsewhere or are another one. What can be carried on is, the rest is reset in time, and new
+# connections are plain TCP.
 
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -59,6 +61,21 @@ all_use()
 	done
 }
 
+# reject_udplite HOST: with an ICMP error, as a firewall does
+reject_udplite()
+{
+	on "$1" nft -f - <<-EOF
+		table inet wall {
+			chain in {
+				type filter hook input priority 0;
+				meta l4proto udplite reject
+			}
+		}
+	EOF
+}
+
+open_wall() { on "$1" nft delete table inet wall; }
+
 start()
 {
 	start_hookers "$@"
@@ -77,8 +94,52 @@ stop()
 	done
 }
 
+# filtered WHAT UP DOWN COMMAND...: UDP-Lite, by the command, while so many bytes are under way
+filtered()
+{
+	local what="UDP-Lite filtered, $1" up=$2 down=$3 served
+
+	shift 3
+	start
+	served=$(nr_served $PORT)
+	start_transfer bulk --up "$up" --down "$down"
+	wait_for 5 has_flows 2 300000 || note "$what: no transfer to interrupt"
+	tap_check "$what: it was in use" all_use udplite
+	"$@"
+	tap_check "$what: transfers complete" both_succeed bulk
+	tap_check "$what: server has every byte" server_verified $PORT "$served" 2 "$up"
+	tap_check "$what: UDP is in use" all_use udp
+}
+
+# filter_link DIRECTION
+filter_link() { link_set "$1" blackhole 136; }
 open_link() { link_set both blackhole none; }
 
+filtered_silently()
+{
+	local dir
+
+	for dir in ab ba both; do
+		filtered "$dir" $SIZE $SIZE filter_link $dir
+		open_link
+		stop "filtered, $dir"
+	done
+	filtered "both, download only" 1 $SIZE filter_link both
+	open_link
+	stop "filtered, download only"
+	filtered "towards the server, download only" 1 $SIZE filter_link ab
+	open_link
+	stop "filtered, towards the server, download only"
+}
+
+filtered_with_errors()
+{
+	filtered "with ICMP errors" $SIZE $SIZE reject_udplite s
+	open_wall s
+	stop "filtered with ICMP errors"
+}
+
+# A pause of all carriers is none of one of them.
 pause_stays()
 {
 	local what="nothing gets through for a while"
@@ -228,15 +289,40 @@ swallowed_on_known_path()
 	stop "$what"
 }
 
+uses() { [ "$(hooker_show "$1" peers -j | json_values proto | sort -u)" = "$2" ]; }
+
+# The first attempt comes after a minute.
+returns()
+{
+	local what="UDP-Lite is open again"
+
+	filtered "for a while" $SIZE $SIZE filter_link both
+	start_transfer idle --up 1 --client-after-eof --down 1 --server-after-eof
+	open_link
+	tap_check "$what: it is used again" wait_for 75 uses c udplite
+	tap_check "$what: by both sides" wait_for 5 all_use udplite
+	bg_signal idle4
+	bg_signal idle6
+	start_transfer bulk --up $SIZE --down $SIZE
+	tap_check "$what: transfers complete" both_succeed bulk
+	stop "$what"
+}
+
 need_hooker
 need_tapp
 need nft
-tap_plan $((6 + 6 + 2 * 5 + 7 + 10))
+PLAN=$((6 * 8 + 6 + 6 + 3 * 5 + 7 + 10))
+[ -z "$LONG" ] || PLAN=$((PLAN + 11))
+tap_plan $PLAN
 topo_up "${LINK[@]}"
+filtered_silently
+filtered_with_errors
 pause_stays
 nothing_gets_through
 route_changes
 daemon_sleeps c
+daemon_sleeps s
 goes_elsewhere
 swallowed_on_known_path
+[ -z "$LONG" ] || returns
 tap_finish

@@ -173,6 +173,8 @@ static void deliver(struct sim *sim, enum sim_side from, const __u8 *pkt, size_t
 	packet->to = !from;
 	packet->too_big = 0;
 	packet->from_addr = sim->addr[from];
+	if (sim->carriers)
+		packet->from_addr = sim->known[from][htp_assoc_tx_via(sim->assoc[from])->path];
 	packet->ecn = ecn;
 	packet->len = len;
 	memcpy(packet->data, pkt, len);

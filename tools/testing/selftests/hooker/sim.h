@@ -148,6 +148,7 @@ struct sim_mem {
  * @addr:     of each side, as the other one sees it; both begin at 0
  * @reach:    of each side: bit n is set if what is sent to address n of it arrives there
  * @known:    of each side: what address of the other one a path's number stands for
+ * @carriers: addresses stand for carriers: what is sent to number n comes from number n
  * @strangers: datagrams of each side that came by no path in use
  * @tap:      told of each datagram before the link has it: who sends it, to what address
  * @tap_priv: for it
@@ -167,6 +168,7 @@ struct sim {
 	__u64			nr_timers[2];
 	__u64			retry_ns;
 	__u32			addr[2], known[2][HTP_PATHS];
+	bool			carriers;
 	__u64			reach[2], strangers[2];
 	void			(*tap)(struct sim *sim, enum sim_side from, __u32 to,
 				       const __u8 *pkt, size_t len);
