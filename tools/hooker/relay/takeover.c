@@ -39,6 +39,8 @@
 #define INJECT_DOUBLED	6
 #define ACTIVE_TRIES	8			/* 3 s in all */
 #define PASSIVE_TRIES	(INJECT_DOUBLED + 63)
+#define OPEN_GAP_NS	(20 * NSEC_PER_MSEC)
+#define OPEN_TRIES	250			/* 5 s in all */
 #define VERDICT_NS	(10 * NSEC_PER_SEC)	/* NATIVE outlives SYN-ACKs under way */
 #define DOUBT_PTOS	2
 #define OFFER_MAX_NS	(60 * NSEC_PER_SEC)
@@ -284,12 +286,36 @@ void hk_takeover_proceed(struct hk_flow *f)
 	start_taking(f);
 }
 
+static void open_stream(struct hk_flow *f);
+
+static void open_timer(struct hk_timer *timer, __u64 now_ns)
+{
+	(void)now_ns;
+	open_stream((void *)((char *)timer - offsetof(struct hk_flow, timer)));
+}
+
+/* Once it is steered only we can carry it on: it waits till there is memory for a stream */
+static bool wait_for_stream(struct hk_flow *f)
+{
+	struct hk_relay *r = f->relay;
+
+	if (htp_assoc_is_closed(f->peer->assoc) || f->attempts >= OPEN_TRIES)
+		return false;
+	f->attempts++;
+	hk_room_failed(r, -ENOMEM);
+	f->timer.fire = open_timer;
+	hk_timer_arm(&r->timers, &f->timer, r->now_ns + OPEN_GAP_NS);
+	return true;
+}
+
 static void open_stream(struct hk_flow *f)
 {
 	__u8 body[OPEN_LEN] = { OPEN_VERSION };
 
 	memcpy(body + 4, &f->server_token, 4);
 	f->stream = htp_stream_open(f->peer->assoc, body, sizeof(body), f);
+	if (!f->stream && wait_for_stream(f))
+		return;
 	if (!f->stream) {
 		send_on_wire(f, TH_RST | TH_ACK);
 		hk_flow_end(f, HK_END_RESET, HTP_CODE_NONE);
@@ -352,6 +378,7 @@ static void on_established(struct hk_relay *r, const struct hk_established_event
 	}
 	if (f->state != HK_FLOW_TAKING)
 		return;
+	f->attempts = 0;
 	if (f->active)
 		open_stream(f);
 	else
