@@ -144,7 +144,6 @@ TEST_F(shared, equals_get_equal_shares)
 
 /* Not reached with every seed yet */
 XFAIL_ADD(shared, sixteen, equals_get_equal_shares);
-XFAIL_ADD(shared, four_with_loss, equals_get_equal_shares);
 
 FIXTURE(beside_tcp)
 {
