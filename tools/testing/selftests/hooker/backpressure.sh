@@ -24,7 +24,8 @@ STREAM=$((16 * MIB))
 REDIR=$((2 * MIB))
 ASSOC=$((64 * MIB))
 
-# Chunks that are partly used, packets in flight, tables that grow, the daemon's own buffers.
+# Packets in flight, tables that grow, the daemon's own buffers. Chunks that are partly used, and
+# what libc keeps, are taken as half of the limit on top of it.
 SLACK=$((4 * MIB))
 
 # rss HOST: bytes that its daemon uses
@@ -97,9 +98,9 @@ one_reader()
 	note_limit c
 	note_limit s
 	tap_range "$what: memory of the daemon on host c has grown by" 0 "$(growth c)" \
-		$((LIMIT[c] + SLACK)) bytes
+		$((LIMIT[c] * 3 / 2 + SLACK)) bytes
 	tap_range "$what: memory of the daemon on host s has grown by" 0 "$(growth s)" \
-		$((LIMIT[s] + SLACK)) bytes
+		$((LIMIT[s] * 3 / 2 + SLACK)) bytes
 	tap_range "$what: CPU of daemons and applications while all wait" 0 \
 		"$(cpu_percent "hooker-c hooker-s app tapp-$PORT" 1)" 8 %
 	[ "$direction" = up ] && bytes=$((${SIZE%m} * MIB))
