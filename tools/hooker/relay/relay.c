@@ -209,8 +209,6 @@ static int start_dataplane(struct hk_relay *r)
 	if (err)
 		return err;
 	r->live = hk_dataplane_live(r->dp);
-	tell_listeners(r);
-	tell_fast_lane(r);
 	return hk_relay_poll(r, EPOLL_CTL_ADD, hk_dataplane_events_fd(r->dp), EPOLLIN,
 			     hk_source_pack(HK_SRC_EVENTS, 0, 0));
 }
@@ -310,7 +308,12 @@ static int start(struct hk_relay *r)
 		err = hk_locals_open(r);
 	if (!err)
 		err = hk_ports_deploy(r);
-	return err;
+	if (err)
+		return err;
+	/* what is worth knowing of a start that succeeded; of one that didn't, only why */
+	tell_listeners(r);
+	tell_fast_lane(r);
+	return 0;
 }
 
 static void stop(struct hk_relay *r)
