@@ -178,14 +178,15 @@ is_peer()
 	[ "$(json_values lost_packets <<<"$json")" -ge 0 ]
 }
 
-# One connection whose reader pauses, so that there is something to look at.
+# One connection whose reader pauses, so that there is something to look at. It has more bytes than
+# all buffers on the way, else the server would be done already.
 reports()
 {
 	local proto=$1 v=$2 client server
 
 	server="$(url_addr s "$v"):$PORT"
 	all_flows_end
-	on_bg c looked-at "$TAPP" client --down 26m --client-pause 1m:1200 "$(addr s "$v")" $PORT
+	on_bg c looked-at "$TAPP" client --down 64m --client-pause 1m:1200 "$(addr s "$v")" $PORT
 	wait_for 5 has_flow_bytes s app_to_net_bytes
 	wait_for 5 has_flow_bytes c net_to_app_bytes
 	client=$(hooker_show c flows -j | json_values local)
