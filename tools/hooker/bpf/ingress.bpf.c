@@ -179,14 +179,6 @@ static __always_inline void set_header(struct dgram *d)
 	d->check_off = d->mech->check_off;
 }
 
-/* On its own for the verifier, which else goes through all the rest for each kind of header */
-__noinline int hk_find_transport(struct xdp_md *ctx, struct hk_packet *p)
-{
-	if (!p)
-		return 0;
-	return hk_parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, p);
-}
-
 /* A datagram with ports: UDP, UDP-Lite, or of a mechanism */
 static __always_inline bool parse(struct xdp_md *ctx, struct dgram *d)
 {
@@ -194,7 +186,7 @@ static __always_inline bool parse(struct xdp_md *ctx, struct dgram *d)
 	void *data, *end;
 
 	__builtin_memset(d, 0, sizeof(*d));
-	if (!hk_find_transport(ctx, &p) || p.later)
+	if (!hk_find_xdp(ctx, &p) || p.later)
 		return false;
 	data = (void *)(long)ctx->data;
 	end = (void *)(long)ctx->data_end;

@@ -246,17 +246,7 @@ static __always_inline bool hk_sum_skb(struct __sk_buff *skb, const struct hk_pa
 	return hk_sum_end(&s, sum);
 }
 
-/*
- * Finding the transport header. These are global functions: the verifier goes through
- * all ways of a packet's headers once, and not again for each with what comes behind.
- */
-__noinline int hk_find_xdp(struct xdp_md *ctx, struct hk_packet *p)
-{
-	if (!p)
-		return 0;
-	return hk_parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, p);
-}
-
+/* As hk_find_xdp(), for tc programs */
 __noinline int hk_find_skb(struct __sk_buff *skb, struct hk_packet *p)
 {
 	if (!p)

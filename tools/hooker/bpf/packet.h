@@ -180,4 +180,15 @@ static __always_inline bool hk_parse(void *data, void *end, struct hk_packet *p)
 	return false;
 }
 
+/*
+ * hk_parse() as a global function: the verifier goes through all ways of a packet's
+ * headers once, and not again for each with what comes behind.
+ */
+__noinline int hk_find_xdp(struct xdp_md *ctx, struct hk_packet *p)
+{
+	if (!p)
+		return 0;
+	return hk_parse((void *)(long)ctx->data, (void *)(long)ctx->data_end, p);
+}
+
 #endif /* HOOKER_PACKET_H */

@@ -95,6 +95,17 @@ static int set_no_xdp(const struct hk_cmd_env *env, void *ctx, const char *value
 	return HK_EXIT_OK;
 }
 
+/* Index of a value among the names of an enum; -1: none of them */
+static int find_name(const char *const *names, unsigned int nr, const char *value)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		if (!strcmp(value, names[i]))
+			return i;
+	return -1;
+}
+
 static int set_fast_lane(const struct hk_cmd_env *env, void *ctx, const char *value)
 {
 	static const char * const names[] = {
@@ -102,13 +113,10 @@ static int set_fast_lane(const struct hk_cmd_env *env, void *ctx, const char *va
 		[HK_FAST_LANE_ALWAYS]	= "always",
 		[HK_FAST_LANE_NEVER]	= "never",
 	};
-	struct hk_relay_config *config = ctx;
-	unsigned int i;
+	int i = find_name(names, sizeof(names) / sizeof(names[0]), value);
 
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strcmp(value, names[i]))
-			continue;
-		config->fast_lane = i;
+	if (i >= 0) {
+		((struct hk_relay_config *)ctx)->fast_lane = i;
 		return HK_EXIT_OK;
 	}
 	return hk_cmd_usage(env, "--fast-lane %s: not auto, always or never", value);
@@ -121,13 +129,10 @@ static int set_udplite(const struct hk_cmd_env *env, void *ctx, const char *valu
 		[HK_UDPLITE_NATIVE]	= "native",
 		[HK_UDPLITE_DEPLOYED]	= "deployed",
 	};
-	struct hk_relay_config *config = ctx;
-	unsigned int i;
+	int i = find_name(names, sizeof(names) / sizeof(names[0]), value);
 
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strcmp(value, names[i]))
-			continue;
-		config->udplite = i;
+	if (i >= 0) {
+		((struct hk_relay_config *)ctx)->udplite = i;
 		return HK_EXIT_OK;
 	}
 	return hk_cmd_usage(env, "--udplite %s: not auto, native or deployed", value);
@@ -157,13 +162,10 @@ static int set_carrier(const struct hk_cmd_env *env, void *ctx, const char *valu
 		[HK_SEND_XSK]		= "xsk",
 		[HK_SEND_XSK_ZEROCOPY]	= "xsk-zerocopy",
 	};
-	struct hk_relay_config *config = ctx;
-	unsigned int i;
+	int i = find_name(names, sizeof(names) / sizeof(names[0]), value);
 
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strcmp(value, names[i]))
-			continue;
-		config->sending = i;
+	if (i >= 0) {
+		((struct hk_relay_config *)ctx)->sending = i;
 		return HK_EXIT_OK;
 	}
 	return hk_cmd_usage(env, "--carrier %s: not socket, xsk or xsk-zerocopy", value);

@@ -54,19 +54,6 @@ start_transfer()
 	done
 }
 
-# has_flows NUMBER BYTES: so many on both hosts, with that many bytes carried at least
-has_flows()
-{
-	local host json
-
-	for host in c s; do
-		json=$(hooker_show $host flows -j)
-		[ "$(paste <(json_values app_to_net_bytes <<<"$json") \
-			<(json_values net_to_app_bytes <<<"$json") |
-			awk -v min="$2" '$1 + $2 >= min' | wc -l)" -eq "$1" ] || return 1
-	done
-}
-
 served_at_least() { [ "$(nr_served $PORT)" -ge "$1" ]; }
 clients_ended() { bg_has_ended "${1}4" && bg_has_ended "${1}6"; }
 
@@ -157,7 +144,7 @@ killed()
 	start_all
 	served=$(nr_served $PORT)
 	start_transfer bulk "${@:4}"
-	wait_for 5 has_flows 2 500000 || note "$what: no transfer to interrupt"
+	wait_for 5 have_carried 2 500000 || note "$what: no transfer to interrupt"
 	start=$(now_ms)
 	kill_daemon "$1"
 	elapsed_ms client "$start" 20 clients_ended bulk
@@ -178,7 +165,7 @@ killed_idle()
 	start_all
 	served=$(nr_served $PORT)
 	start_transfer idle --up 1 --client-after-eof --down 1 --server-after-eof
-	wait_for 5 has_flows 2 0 || note "$what: no connections"
+	wait_for 5 have_carried 2 0 || note "$what: no connections"
 	start=$(now_ms)
 	kill_daemon c
 	elapsed_ms server "$start" 20 served_at_least $((served + 2))
@@ -196,10 +183,10 @@ terminated()
 	[ "$1" = c ] || other=c
 	start_all
 	start_transfer long --up 60m --down 60m
-	wait_for 5 has_flows 2 0 || note "$what: no long connections"
+	wait_for 5 have_carried 2 0 || note "$what: no long connections"
 	served=$(nr_served $PORT)
 	start_transfer short --up 1m --down 1m
-	wait_for 5 has_flows 4 0 || note "$what: no short connections"
+	wait_for 5 have_carried 4 0 || note "$what: no short connections"
 	hooker_signal "$1" TERM
 	start=$(now_ms)
 	for v in 4 6; do
@@ -263,7 +250,7 @@ dead_path()
 	start_all
 	served=$(nr_served $PORT)
 	start_transfer bulk --up 60m --down 60m
-	wait_for 5 has_flows 2 500000 || note "$what: no transfer to interrupt"
+	wait_for 5 have_carried 2 500000 || note "$what: no transfer to interrupt"
 	link_set both blackhole "${NUMBER[$PROTO]}"
 	start=$(now_ms)
 	cp "$LIB_TMP/state.c" "$LIB_TMP/state.quiet"

@@ -615,6 +615,19 @@ all_flows_end()
 	return 1
 }
 
+# have_carried NUMBER BYTES: so many on both hosts, with that many bytes carried at least
+have_carried()
+{
+	local host json
+
+	for host in c s; do
+		json=$(hooker_show $host flows -j)
+		[ "$(paste <(json_values app_to_net_bytes <<<"$json") \
+			<(json_values net_to_app_bytes <<<"$json") |
+			awk -v min="$2" '$1 + $2 >= min' | wc -l)" -eq "$1" ] || return 1
+	done
+}
+
 # json_values KEY: each value of that key on stdin, one a line, quotes removed
 json_values()
 {

@@ -25,19 +25,6 @@ start_transfer()
 	done
 }
 
-# has_flows NUMBER BYTES: so many on both hosts, with that many bytes carried at least
-has_flows()
-{
-	local host json
-
-	for host in c s; do
-		json=$(hooker_show $host flows -j)
-		[ "$(paste <(json_values app_to_net_bytes <<<"$json") \
-			<(json_values net_to_app_bytes <<<"$json") |
-			awk -v min="$2" '$1 + $2 >= min' | wc -l)" -eq "$1" ] || return 1
-	done
-}
-
 # both_succeed NAME: clients, as NAME4 and NAME6
 both_succeed()
 {
@@ -103,7 +90,7 @@ filtered()
 	start
 	served=$(nr_served $PORT)
 	start_transfer bulk --up "$up" --down "$down"
-	wait_for 5 has_flows 2 300000 || note "$what: no transfer to interrupt"
+	wait_for 5 have_carried 2 300000 || note "$what: no transfer to interrupt"
 	tap_check "$what: it was in use" all_use udplite
 	"$@"
 	tap_check "$what: transfers complete" both_succeed bulk
@@ -146,7 +133,7 @@ pause_stays()
 
 	start
 	start_transfer bulk --up $SIZE --down $SIZE
-	wait_for 5 has_flows 2 300000 || note "$what: no transfer to interrupt"
+	wait_for 5 have_carried 2 300000 || note "$what: no transfer to interrupt"
 	link_set both blackhole 136,17
 	sleep 1.5
 	open_link
@@ -179,7 +166,7 @@ nothing_gets_through()
 
 	start --dead-time $DEAD_S
 	start_transfer bulk --up 60m --down 60m
-	wait_for 5 has_flows 2 300000 || note "$what: no transfer to interrupt"
+	wait_for 5 have_carried 2 300000 || note "$what: no transfer to interrupt"
 	link_set both blackhole 136,17
 	start=$(now_ms)
 	wait_for 10 clients_ended bulk && elapsed=$(($(now_ms) - start))
@@ -196,7 +183,7 @@ route_changes()
 
 	start
 	start_transfer bulk --up $SIZE --down $SIZE
-	wait_for 5 has_flows 2 300000 || note "$what: no transfer to interrupt"
+	wait_for 5 have_carried 2 300000 || note "$what: no transfer to interrupt"
 	ip -n "$(netns c)" route del 192.0.2.0/24
 	ip -n "$(netns c)" -6 route del 2001:db8::/64
 	link_set both delay 20ms
@@ -216,7 +203,7 @@ daemon_sleeps()
 
 	start
 	start_transfer bulk --up $SIZE --down $SIZE
-	wait_for 5 has_flows 2 300000 || note "$what: no transfer to interrupt"
+	wait_for 5 have_carried 2 300000 || note "$what: no transfer to interrupt"
 	hooker_signal "$1" STOP
 	sleep 3
 	hooker_signal "$1" CONT

@@ -44,19 +44,6 @@ start_transfer()
 	done
 }
 
-# has_flows NUMBER BYTES: so many on both hosts, with that many bytes carried at least
-has_flows()
-{
-	local host json
-
-	for host in c s; do
-		json=$(hooker_show $host flows -j)
-		[ "$(paste <(json_values app_to_net_bytes <<<"$json") \
-			<(json_values net_to_app_bytes <<<"$json") |
-			awk -v min="$2" '$1 + $2 >= min' | wc -l)" -eq "$1" ] || return 1
-	done
-}
-
 clients_ended() { bg_has_ended "${1}4" && bg_has_ended "${1}6"; }
 
 # all_were_reset NAME BEHIND: clients, and the server's connections behind so many
@@ -105,7 +92,7 @@ restarted()
 	tapp_serve s $PORT -t 40 || die "no server"
 	served=$(nr_served $PORT)
 	start_transfer bulk "${@:4}"
-	wait_for 5 has_flows 2 "${MIN_BYTES:-500000}" || note "$what: no transfer to interrupt"
+	wait_for 5 have_carried 2 "${MIN_BYTES:-500000}" || note "$what: no transfer to interrupt"
 	restart "$host"
 	wait_for 10 others_know $other && elapsed=$(($(now_ms) - RESTARTED_MS))
 	tap_range "$what: the other one knows" 0 "$elapsed" "$bound" ms
