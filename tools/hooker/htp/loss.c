@@ -202,6 +202,8 @@ void htp_loss_give_up(struct htp_assoc *a, __u64 pn)
 	struct loss_sum sum = { 0 };
 
 	lose_packet(a, pn, &sum);
+	if (!a->rc.nr_flying)
+		a->rc.loss_ns = HTP_NEVER;	/* it may have been set for this one */
 }
 
 /* An ACK for a packet declared lost: it was late, by so many packets */
