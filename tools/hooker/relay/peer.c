@@ -647,6 +647,7 @@ void hk_peers_flush(struct hk_relay *r)
 	struct hk_peer *peer;
 	unsigned int i;
 
+	r->now_ns = hk_now_ns();	/* when they leave; the pass has taken its time */
 	while ((peer = TAILQ_FIRST(&r->dirty))) {
 		TAILQ_REMOVE(&r->dirty, peer, dirty_entry);
 		peer->dirty = false;

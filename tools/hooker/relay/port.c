@@ -359,6 +359,8 @@ static int receive(struct hk_relay *r, struct hk_port *port, int family)
 		dgrams[i].len = HK_DATAGRAM_BUF;
 	}
 	n = port->carrier.ops->recv(&port->carrier, family, dgrams, HK_CARRIER_BATCH);
+	/* They may have come since the pass began: a round trip must not look too short */
+	r->now_ns = hk_now_ns();
 	for (i = 0; i < n; i++)
 		hk_peer_rx(r, port, &dgrams[i]);
 	return n;
