@@ -613,6 +613,16 @@ struct htp_stream {
 	bool			local, opened, accepted, dead, owes_reset, stub, finished, released;
 };
 
+/* freeze.c, freeze_stream.c: see freeze.h. No window or buffer that is thawed is larger */
+#define HTP_THAW_WINDOW	(1ULL << 30)
+
+struct htp_freezer;
+
+void	htp_freeze_window(struct htp_freezer *f, const struct htp_assoc *a, struct htp_window *w,
+			  __u64 received);
+void	htp_stream_freeze(struct htp_freezer *f, struct htp_stream *s);
+void	htp_stream_thaw(struct htp_freezer *f, struct htp_assoc *a);
+
 /* stream.c */
 struct htp_stream *htp_stream_find(const struct htp_assoc *a, __u64 id);
 struct htp_stream *htp_stream_create(struct htp_assoc *a, __u64 id, bool local);
@@ -727,6 +737,7 @@ void	htp_ecn_on_path(struct htp_assoc *a);
 /* window.c: flow control, and the memory that it bounds */
 void	htp_window_init(struct htp_assoc *a);
 void	htp_window_exit(struct htp_assoc *a);
+void	htp_window_set(struct htp_assoc *a, __u64 limit, __u64 consumed);
 void	htp_window_init_stream(struct htp_stream *s);
 void	htp_window_on_consumed(struct htp_assoc *a, __u64 len);
 void	htp_window_on_read(struct htp_stream *s, __u64 len);

@@ -61,6 +61,15 @@ void htp_window_exit(struct htp_assoc *a)
 	charge(a, -(__s64)(a->rx_limit - a->rx_consumed), true);
 }
 
+/* It is an old association's: this is what the peer may still send, whatever there is */
+void htp_window_set(struct htp_assoc *a, __u64 limit, __u64 consumed)
+{
+	charge(a, limit - consumed, true);
+	charge(a, -(__s64)(a->rx_limit - a->rx_consumed), true);
+	a->rx_limit = limit;
+	a->rx_consumed = consumed;
+}
+
 /* A new stream begins with what every stream may; where more was learned, that is told */
 void htp_window_init_stream(struct htp_stream *s)
 {
