@@ -13,6 +13,7 @@
 #include "../bpf/mechanism.h"
 
 #define HK_CARRIER_BATCH	64	/* datagrams a send or receive call takes */
+#define HK_CARRIER_SOCKETS	4	/* of one carrier, at most */
 
 /**
  * struct hk_path - the way of a datagram, network byte order; IPv4 is mapped
@@ -82,6 +83,9 @@ struct hk_carrier {
  * @mark:    SO_MARK for its datagrams; 0: none
  * @rcvbuf:  SO_RCVBUF wanted, bytes (SO_RCVBUFFORCE is tried first); 0: default
  * @sndbuf:  likewise
+ * @adopt:   sockets of another process to go on with, as from hk_carrier_sockets();
+ *	     owned by the carrier once it is open. Looked at only if @adopts
+ * @adopts:  open no sockets
  * @min_coverage: receive no datagram with fewer of its bytes under the checksum than
  *	     this, from the first on; 0: any
  */
@@ -90,6 +94,8 @@ struct hk_carrier_config {
 	__u32	mark;
 	__u32	rcvbuf, sndbuf;
 	__u32	min_coverage;
+	int	adopt[HK_CARRIER_SOCKETS];
+	bool	adopts;
 };
 
 /**
@@ -137,6 +143,7 @@ int	hk_carrier_open(struct hk_carrier *c, const char *name,
 int	hk_carrier_open_deployed(struct hk_carrier *c, const struct hk_mechanism *mech,
 				 const struct hk_carrier_config *config, __be16 locals[2]);
 void	hk_carrier_close(struct hk_carrier *c);
+void	hk_carrier_sockets(const struct hk_carrier *c, int fds[HK_CARRIER_SOCKETS]);
 const char *hk_carrier_name(unsigned int bit);
 void	hk_carrier_set_name(unsigned int bit, const char *name);
 const struct hk_carrier_ops *hk_carrier_by_name(const char *name);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <netinet/udp.h>
 #include "socket.h"
+#include "xsk.h"
 
 #ifndef UDP_NO_CHECK6_TX
 #define UDP_NO_CHECK6_TX	101
@@ -108,6 +109,8 @@ static int open_sockets(struct deployed *d, const struct hk_carrier_config *conf
 	err = hk_carrier_udp.open(&d->full, &any);
 	if (!err)
 		err = send_unchecked(&d->full);
+	any.adopt[0] = config->adopt[2];
+	any.adopt[1] = config->adopt[3];
 	if (!err)
 		err = hk_socket_open(&d->partial, &any, IPPROTO_UDP);
 	if (!err)
@@ -166,4 +169,22 @@ int hk_carrier_open_deployed(struct hk_carrier *c, const struct hk_mechanism *me
 	locals[0] = d->full.port;
 	locals[1] = d->partial.port;
 	return 0;
+}
+
+/**
+ * hk_carrier_sockets - all that a carrier has, for another process to go on with
+ * @c:   any carrier
+ * @fds: filled in; -1: none. Borrowed
+ */
+void hk_carrier_sockets(const struct hk_carrier *c, int fds[HK_CARRIER_SOCKETS])
+{
+	const struct deployed *d;
+
+	memset(fds, -1, HK_CARRIER_SOCKETS * sizeof(*fds));
+	c = hk_xsk_inner(c);
+	memcpy(fds, c->fd, sizeof(c->fd));
+	if (c->ops->close != deployed_close)
+		return;
+	d = c->priv;
+	memcpy(fds + 2, d->partial.fd, sizeof(d->partial.fd));
 }

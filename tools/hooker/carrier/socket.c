@@ -145,6 +145,29 @@ static bool is_absent(int err)
 	return err == -EAFNOSUPPORT || err == -EPROTONOSUPPORT;
 }
 
+static bool is_socket_of(int fd, int family, int ip_proto)
+{
+	int domain = 0, protocol = 0;
+	socklen_t len = sizeof(int);
+
+	return !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) &&
+	       !getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len) &&
+	       domain == family && protocol == ip_proto;
+}
+
+/* They are bound and set up already */
+static int adopt_both(struct hk_carrier *c, const struct hk_carrier_config *config, int ip_proto)
+{
+	const int *fd = config->adopt;
+
+	if ((fd[0] < 0 && fd[1] < 0) || (fd[0] >= 0 && !is_socket_of(fd[0], AF_INET, ip_proto)) ||
+	    (fd[1] >= 0 && !is_socket_of(fd[1], AF_INET6, ip_proto)))
+		return -EBADMSG;
+	c->fd[0] = fd[0];
+	c->fd[1] = fd[1];
+	return get_port(c->fd[0] < 0 ? c->fd[1] : c->fd[0], &c->port);
+}
+
 static int open_both(struct hk_carrier *c, const struct hk_carrier_config *config, int ip_proto)
 {
 	int err;
@@ -191,6 +214,8 @@ int hk_socket_open(struct hk_carrier *c, const struct hk_carrier_config *config,
 	int tries = config->port ? 1 : ANY_PORT_TRIES;
 	int err;
 
+	if (config->adopts)
+		return adopt_both(c, config, ip_proto);
 	do {
 		err = open_both(c, config, ip_proto);
 		if (err || c->fd[0] < 0)

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include "socket.h"
 
 /* <linux/udp.h> has UDP's options only */
@@ -51,6 +52,8 @@ static int udplite_open(struct hk_carrier *c, const struct hk_carrier_config *co
 	c->priv = calloc(1, sizeof(struct udplite));
 	if (!c->priv)
 		return -ENOMEM;
+	if (config->adopts)	/* set by somebody else, to what we don't know */
+		memset(c->priv, 0xff, sizeof(struct udplite));
 	err = hk_socket_open(c, config, IPPROTO_UDPLITE);
 	if (!err)
 		err = demand_coverage(c, config->min_coverage);

@@ -626,6 +626,19 @@ static struct xsk *get_xsk(const struct hk_carrier *c)
 }
 
 /**
+ * hk_xsk_inner - the carrier without its wrapping
+ * @c: any carrier
+ *
+ * Return: what was wrapped; @c itself if it isn't.
+ */
+const struct hk_carrier *hk_xsk_inner(const struct hk_carrier *c)
+{
+	const struct xsk *x = get_xsk(c);
+
+	return x ? &x->inner : c;
+}
+
+/**
  * hk_xsk_stats - what became of datagrams
  * @c: any carrier
  *

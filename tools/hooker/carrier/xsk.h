@@ -26,6 +26,7 @@ enum hk_xsk_stat {
 };
 
 int	hk_xsk_wrap(struct hk_carrier *c, __u32 mark, bool zerocopy);
+const struct hk_carrier *hk_xsk_inner(const struct hk_carrier *c);
 const __u64 *hk_xsk_stats(const struct hk_carrier *c);
 void	hk_xsk_devs(const struct hk_carrier *c,
 		    void (*fn)(void *priv, int ifindex, bool zerocopy), void *priv);

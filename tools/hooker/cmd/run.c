@@ -201,6 +201,22 @@ static int set_dead_time(const struct hk_cmd_env *env, void *ctx, const char *va
 	return HK_EXIT_OK;
 }
 
+static int set_takeover(const struct hk_cmd_env *env, void *ctx, const char *value)
+{
+	(void)env;
+	(void)value;
+	((struct hk_relay_config *)ctx)->takeover = true;
+	return HK_EXIT_OK;
+}
+
+/* What the other daemon runs with stays: connections were offered and accepted so */
+static bool takeover_is_changed(const struct hk_relay_config *config)
+{
+	return config->cgroup || config->carriers[0] || config->port != HK_DEFAULT_PORT ||
+	       config->nr_devs || config->no_xdp || config->nr_to || config->nr_from_ports ||
+	       config->fast_lane || config->udplite || config->sending || config->policy;
+}
+
 static bool same_prefix(const struct hk_prefix *a, const struct hk_prefix *b)
 {
 	return !memcmp(a->addr, b->addr, sizeof(a->addr)) && a->len == b->len && a->port == b->port;
@@ -267,6 +283,8 @@ const struct hk_cmd_option hk_run_options[] = {
 	  "reset connections to a silent host after this time (default: 20)" },
 	{ "memory", 0, "MIB", false, set_memory,
 	  "most for data of all connections together, MiB (default: 1024)" },
+	{ "takeover", 0, NULL, false, set_takeover,
+	  "go on with the connections of the running daemon, which ends" },
 	{ "to", 0, "PREFIX[:PORT]", true, add_to,
 	  "outgoing connections to offer (without --to and --from-port: all)" },
 	{ "from-port", 0, "PORT", true, add_from_port,
@@ -293,10 +311,7 @@ static void use_all_carriers(struct hk_relay_config *config)
  */
 int hk_cmd_run(struct hk_cmd_env *env, int argc, char **argv)
 {
-	struct hk_relay_config config = {
-		.port = HK_DEFAULT_PORT,
-		.dead_time_s = HK_DEFAULT_DEAD_TIME,
-	};
+	struct hk_relay_config config = { .port = HK_DEFAULT_PORT };
 	int err;
 
 	err = hk_cmd_options(env, hk_run_options, &config, &argc, argv);
@@ -312,6 +327,11 @@ int hk_cmd_run(struct hk_cmd_env *env, int argc, char **argv)
 	if (env->json)
 		return hk_cmd_usage(env, "-j: the daemon prints no report; use \"hooker show -j\"");
 
+	if (config.takeover && takeover_is_changed(&config))
+		return hk_cmd_usage(env,
+				    "--takeover: only --cc, --dead-time and --memory can stand beside it");
+	if (!config.dead_time_s && !config.takeover)
+		config.dead_time_s = HK_DEFAULT_DEAD_TIME;
 	if (!config.carriers[0])
 		use_all_carriers(&config);
 	config.name = env->name;

@@ -15,6 +15,7 @@
 #include "../bpf/mechanism.h"
 
 struct hk_dataplane;
+struct hk_dataplane_parts;
 
 /* Whether applications' sockets get into the SOCKHASH, see hk_inq_is_right() */
 enum hk_fast_lane {
@@ -64,6 +65,8 @@ struct hk_policy_store {
 
 int	hk_policy_install(struct hk_policy_store *store, const struct hk_policy_rule *rules,
 			  unsigned int nr);
+int	hk_policy_adopt(struct hk_policy_store *store, const struct hk_policy_rule *rules,
+			unsigned int nr, __u32 last_gen);
 
 /**
  * struct hk_dataplane_config - what the programs are loaded with; copied
@@ -79,6 +82,9 @@ int	hk_policy_install(struct hk_policy_store *store, const struct hk_policy_rule
  * @nr_policy:	of them
  * @fast_lane:	enum hk_fast_lane
  * @debug:	pass on the messages of libbpf and the verifier
+ * @adopt:	go on with the maps of another process, filled as they are, and attach
+ *		nothing yet, see adopt.h; NULL: make all anew
+ * @adopt_fds:	its descriptors; borrowed for the call
  */
 struct hk_dataplane_config {
 	struct hk_bpf_config	bpf;
@@ -93,6 +99,9 @@ struct hk_dataplane_config {
 	unsigned int		nr_policy;
 	enum hk_fast_lane	fast_lane;
 	bool			debug;
+
+	const struct hk_dataplane_parts *adopt;
+	const int		*adopt_fds;
 };
 
 /**

@@ -83,11 +83,15 @@ static int load_connection(struct hk_dataplane *dp, const struct hk_dataplane_co
 	if (config->fast_lane == HK_FAST_LANE_AUTO)
 		dp->conn->rodata->hk_lane_flags = O_NONBLOCK;
 	err = size_maps(dp->conn->obj, config->max_flows);
+	if (!err)
+		err = hk_adopt_maps(dp->conn->obj, config);
 	return err ?: connection_bpf__load(dp->conn);
 }
 
 static int load_xdp(struct hk_dataplane *dp, const struct hk_dataplane_config *config)
 {
+	int err;
+
 	dp->fds.assocs = -1;
 	dp->fds.remotes = -1;
 	dp->fds.locals = -1;
@@ -98,7 +102,8 @@ static int load_xdp(struct hk_dataplane *dp, const struct hk_dataplane_config *c
 	if (!dp->xdp)
 		return -errno;
 	CONFIGURE(dp->xdp, &config->bpf);
-	return ingress_bpf__load(dp->xdp);
+	err = hk_adopt_maps(dp->xdp->obj, config);
+	return err ?: ingress_bpf__load(dp->xdp);
 }
 
 static int report(const char *what, int err)
@@ -186,14 +191,32 @@ static int fill_rules(struct hk_dataplane *dp, const struct hk_dataplane_config 
 	return hk_dataplane_set_policy(dp, config->policy, config->nr_policy);
 }
 
+static void cgroup_progs(const struct hk_dataplane *dp, struct bpf_program *progs[HK_NR_LINKS])
+{
+	progs[0] = dp->conn->progs.hk_gate;
+	progs[1] = dp->conn->progs.hk_connect4;
+	progs[2] = dp->conn->progs.hk_connect6;
+	progs[3] = dp->conn->progs.hk_setsockopt;
+	progs[4] = dp->conn->progs.hk_offer;
+}
+
+/* Their descriptors, in the order of the links */
+void hk_cgroup_progs(const struct hk_dataplane *dp, int fds[HK_NR_LINKS])
+{
+	struct bpf_program *progs[HK_NR_LINKS];
+	int i;
+
+	cgroup_progs(dp, progs);
+	for (i = 0; i < HK_NR_LINKS; i++)
+		fds[i] = bpf_program__fd(progs[i]);
+}
+
 static int attach_cgroup(struct hk_dataplane *dp, int cgroup_fd)
 {
-	struct bpf_program *progs[HK_NR_LINKS] = {
-		dp->conn->progs.hk_gate, dp->conn->progs.hk_connect4,
-		dp->conn->progs.hk_connect6, dp->conn->progs.hk_setsockopt,
-		dp->conn->progs.hk_offer,
-	};
+	struct bpf_program *progs[HK_NR_LINKS];
 	int i;
+
+	cgroup_progs(dp, progs);
 
 	for (i = 0; i < HK_NR_LINKS; i++) {
 		dp->links[i] = bpf_program__attach_cgroup(progs[i], cgroup_fd);
@@ -207,7 +230,7 @@ static int attach_cgroup(struct hk_dataplane *dp, int cgroup_fd)
  * Links for SK_MSG came with 6.10 only. Attaching to the map does as well: it is
  * ours alone and takes the program along when the daemon ends.
  */
-static int attach_sk_msg(struct hk_dataplane *dp)
+int hk_attach_sk_msg(struct hk_dataplane *dp)
 {
 	int prog = bpf_program__fd(dp->conn->progs.hk_lane_select);
 	int map = bpf_map__fd(dp->conn->maps.hk_apps);
@@ -241,7 +264,7 @@ static int attach_all(struct hk_dataplane *dp, const struct hk_dataplane_config 
 {
 	int err;
 
-	err = report("attaching SK_MSG to its SOCKHASH", attach_sk_msg(dp));
+	err = report("attaching SK_MSG to its SOCKHASH", hk_attach_sk_msg(dp));
 	if (!err)
 		err = report("attaching to the cgroup", attach_cgroup(dp, config->cgroup_fd));
 	if (!err)
@@ -268,12 +291,13 @@ int hk_dataplane_create(struct hk_dataplane **dp, const struct hk_dataplane_conf
 		return -ENOMEM;
 	LIST_INIT(&new->devs);
 	LIST_INIT(&new->mechs);
+	memset(new->link_fds, -1, sizeof(new->link_fds));
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	libbpf_set_print(config->debug ? print_all : print_nothing);
 	err = load_all(new, config);
 	if (!err)
 		err = report("mapping shared memory", map_all(new, config));
-	if (!err)
+	if (!err && !config->adopt)
 		err = report("writing the rules", fill_rules(new, config));
 	new->times.load_ns = now_ns() - start;
 	if (err)
@@ -281,7 +305,7 @@ int hk_dataplane_create(struct hk_dataplane **dp, const struct hk_dataplane_conf
 	/* the programs trust the heartbeat from the first packet on */
 	new->live->heartbeat_ns = now_ns();
 	start = now_ns();
-	err = attach_all(new, config);
+	err = config->adopt ? 0 : attach_all(new, config);
 	new->times.attach_ns = now_ns() - start;
 	if (err)
 		goto err_destroy;
@@ -291,6 +315,13 @@ int hk_dataplane_create(struct hk_dataplane **dp, const struct hk_dataplane_conf
 err_destroy:
 	hk_dataplane_destroy(new);
 	return err;
+}
+
+static void link_close(struct hk_dataplane *dp, int i)
+{
+	bpf_link__destroy(dp->links[i]);
+	if (dp->link_fds[i] >= 0)
+		close(dp->link_fds[i]);
 }
 
 /**
@@ -306,7 +337,7 @@ void hk_dataplane_destroy(struct hk_dataplane *dp)
 	if (!dp)
 		return;
 	for (i = HK_NR_LINKS - 1; i >= 0; i--)
-		bpf_link__destroy(dp->links[i]);
+		link_close(dp, i);
 	hk_mechs_free(dp);
 	hk_devs_free(dp);
 	ring_buffer__free(dp->ring);

@@ -31,44 +31,6 @@
 #define TC_HANDLE	0x484b
 #define TC_PRIORITY	18507
 
-/**
- * struct egress - a mechanism's egress program on one device
- * @ifindex: the device
- * @link_fd: tcx link; -1: a clsact filter, to be removed
- * @all:     the mechanism's
- */
-struct egress {
-	int			ifindex;
-	int			link_fd;
-	LIST_ENTRY(egress)	all;
-};
-
-LIST_HEAD(egress_list, egress);
-
-/**
- * struct hk_mech - a deployed mechanism
- * @obj:       its object, loaded; owned
- * @desc:      its descriptor, checked
- * @path:      file it came from; NULL: the one in this program
- * @ingress:   program
- * @egress:    program
- * @ports_fd:  hk_mech_ports
- * @stats_fd:  hk_mech_stats
- * @egresses:  devices that it is on
- * @times:     of loading and attaching
- * @all:       the data plane's
- */
-struct hk_mech {
-	struct bpf_object		*obj;
-	struct hk_mechanism		desc;
-	char				*path;
-	struct bpf_program		*ingress, *egress;
-	int				ports_fd, stats_fd;
-	struct egress_list		egresses;
-	struct hk_dataplane_times	times;
-	LIST_ENTRY(hk_mech)		all;
-};
-
 static __u64 now_ns(void)
 {
 	struct timespec ts;
@@ -141,6 +103,14 @@ static int check_descriptor(const struct hk_mechanism *desc, char why[HK_MECH_WH
 	return 0;
 }
 
+/* One that comes from another process; 0 or -EINVAL */
+int hk_mech_check(const struct hk_mechanism *desc)
+{
+	char why[HK_MECH_WHY];
+
+	return check_descriptor(desc, why);
+}
+
 static int read_descriptor(struct hk_mech *mech, char why[HK_MECH_WHY])
 {
 	struct bpf_map *map = bpf_object__find_map_by_name(mech->obj, DESCRIPTOR);
@@ -191,7 +161,7 @@ static struct bpf_program *find_prog(struct hk_mech *mech, const char *name,
 
 static int check_object(struct hk_mech *mech, char why[HK_MECH_WHY])
 {
-	struct bpf_program *prog;
+	struct bpf_program *prog, *egress;
 	int err;
 
 	err = read_descriptor(mech, why);
@@ -204,21 +174,21 @@ static int check_object(struct hk_mech *mech, char why[HK_MECH_WHY])
 	if (err)
 		return err;
 	mech->ingress = find_prog(mech, "hk_mech_ingress", BPF_PROG_TYPE_XDP, why);
-	mech->egress = find_prog(mech, "hk_mech_egress", BPF_PROG_TYPE_SCHED_CLS, why);
-	if (!mech->ingress || !mech->egress)
+	egress = find_prog(mech, "hk_mech_egress", BPF_PROG_TYPE_SCHED_CLS, why);
+	if (!mech->ingress || !egress)
 		return -EINVAL;
 	bpf_object__for_each_program(prog, mech->obj)
-		bpf_program__set_autoload(prog, prog == mech->ingress || prog == mech->egress);
+		bpf_program__set_autoload(prog, prog == mech->ingress || prog == egress);
 	return 0;
 }
 
 /* The licence as the kernel has understood it */
-static int check_licence(const struct bpf_program *prog, char why[HK_MECH_WHY])
+static int check_licence(int prog_fd, char why[HK_MECH_WHY])
 {
 	struct bpf_prog_info info = {};
 	__u32 len = sizeof(info);
 
-	if (bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &len))
+	if (bpf_obj_get_info_by_fd(prog_fd, &info, &len))
 		return refuse(why, -errno, "reading what was loaded: %s", strerror(errno));
 	if (!info.gpl_compatible)
 		return refuse(why, -EPERM, "its licence is not compatible with the GPL");
@@ -257,9 +227,11 @@ static int load(struct hk_mech *mech, const char *path, char why[HK_MECH_WHY])
 		return refuse(why, err,
 			      "the kernel refuses it: %s; `hooker run -d` shows what the verifier says",
 			      strerror(-err));
-	err = check_licence(mech->ingress, why);
+	mech->egress_fd = bpf_program__fd(bpf_object__find_program_by_name(mech->obj,
+									   "hk_mech_egress"));
+	err = check_licence(bpf_program__fd(mech->ingress), why);
 	if (!err)
-		err = check_licence(mech->egress, why);
+		err = check_licence(mech->egress_fd, why);
 	mech->ports_fd = bpf_object__find_map_fd_by_name(mech->obj, "hk_mech_ports");
 	mech->stats_fd = bpf_object__find_map_fd_by_name(mech->obj, "hk_mech_stats");
 	return err;
@@ -276,7 +248,7 @@ static void clsact_options(const struct hk_mech *mech, struct bpf_tc_opts *opts)
 static int attach_clsact(const struct hk_mech *mech, int ifindex)
 {
 	LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = ifindex, .attach_point = BPF_TC_EGRESS);
-	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = bpf_program__fd(mech->egress),
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = mech->egress_fd,
 		    .flags = BPF_TC_F_REPLACE);
 	int err;
 
@@ -298,13 +270,13 @@ static void detach_clsact(const struct hk_mech *mech, int ifindex)
 
 static int add_egress(struct hk_mech *mech, int ifindex)
 {
-	struct egress *eg = calloc(1, sizeof(*eg));
+	struct hk_egress *eg = calloc(1, sizeof(*eg));
 	int err = 0;
 
 	if (!eg)
 		return -ENOMEM;
 	eg->ifindex = ifindex;
-	eg->link_fd = bpf_link_create(bpf_program__fd(mech->egress), ifindex, TCX_EGRESS, NULL);
+	eg->link_fd = bpf_link_create(mech->egress_fd, ifindex, TCX_EGRESS, NULL);
 	if (eg->link_fd < 0)
 		err = attach_clsact(mech, ifindex);
 	if (err) {
@@ -315,7 +287,7 @@ static int add_egress(struct hk_mech *mech, int ifindex)
 	return 0;
 }
 
-static void del_egress(struct hk_mech *mech, struct egress *eg)
+static void del_egress(struct hk_mech *mech, struct hk_egress *eg)
 {
 	if (eg->link_fd >= 0)
 		close(eg->link_fd);
@@ -382,10 +354,15 @@ static int attach(struct hk_dataplane *dp, struct hk_mech *mech, char why[HK_MEC
 
 static void mech_free(struct hk_mech *mech)
 {
-	struct egress *eg;
+	struct hk_egress *eg;
 
 	while ((eg = LIST_FIRST(&mech->egresses)))
 		del_egress(mech, eg);
+	if (!mech->obj) {
+		close(mech->egress_fd);
+		close(mech->ports_fd);
+		close(mech->stats_fd);
+	}
 	bpf_object__close(mech->obj);
 	free(mech->path);
 	free(mech);
@@ -642,7 +619,7 @@ int hk_mechs_add_dev(struct hk_dataplane *dp, int ifindex)
 /* A device goes, or has gone */
 void hk_mechs_del_dev(struct hk_dataplane *dp, int ifindex)
 {
-	struct egress *eg, *next;
+	struct hk_egress *eg, *next;
 	struct hk_mech *mech;
 
 	LIST_FOREACH(mech, &dp->mechs, all)

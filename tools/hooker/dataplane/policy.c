@@ -265,3 +265,41 @@ int hk_dataplane_set_policy(struct hk_dataplane *dp, const struct hk_policy_rule
 {
 	return hk_policy_install(&dp->policy, rules, nr);
 }
+
+/**
+ * hk_policy_adopt - go on with the rules that another process has installed
+ * @store:    where they are kept, in use
+ * @rules:    as they were installed
+ * @nr:	      how many
+ * @last_gen: last generation that the other one used
+ *
+ * Writes nothing: only with their keys known can the next rules replace them.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int hk_policy_adopt(struct hk_policy_store *store, const struct hk_policy_rule *rules,
+		    unsigned int nr, __u32 last_gen)
+{
+	__u32 gen = store->live->policy;
+
+	store->last_gen = last_gen;
+	if (!gen)
+		return 0;
+	store->image = create_image(rules, nr, gen);
+	return store->image ? 0 : -ENOMEM;
+}
+
+/**
+ * hk_dataplane_adopt_policy - likewise
+ * @dp:	      data plane with adopted maps
+ * @rules:    as they were installed
+ * @nr:	      how many
+ * @last_gen: as in hk_dataplane_parts
+ *
+ * Return: as hk_policy_adopt().
+ */
+int hk_dataplane_adopt_policy(struct hk_dataplane *dp, const struct hk_policy_rule *rules,
+			      unsigned int nr, __u32 last_gen)
+{
+	return hk_policy_adopt(&dp->policy, rules, nr, last_gen);
+}

@@ -5,9 +5,10 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <sys/queue.h>
+#include "adopt.h"
 #include "dataplane.h"
 
-#define HK_NR_LINKS	5
+#define HK_NR_LINKS	HK_PARTS_LINKS
 
 /**
  * struct hk_policy_image - the entries of one generation of rules
@@ -41,6 +42,44 @@ struct hk_dev {
 	LIST_ENTRY(hk_dev)	all;
 };
 
+/**
+ * struct hk_egress - a mechanism's egress program on one device
+ * @ifindex: the device
+ * @link_fd: tcx link; -1: a clsact filter, to be removed
+ * @all:     the mechanism's
+ */
+struct hk_egress {
+	int			ifindex;
+	int			link_fd;
+	LIST_ENTRY(hk_egress)	all;
+};
+
+LIST_HEAD(hk_egress_list, hk_egress);
+
+/**
+ * struct hk_mech - a deployed mechanism
+ * @obj:       its object, loaded; owned. NULL: adopted, then the descriptors are owned
+ * @desc:      its descriptor, checked
+ * @path:      file it came from; NULL: the one in this program
+ * @ingress:   program; NULL: adopted, it is in its slot
+ * @egress_fd: program
+ * @ports_fd:  hk_mech_ports
+ * @stats_fd:  hk_mech_stats
+ * @egresses:  devices that it is on
+ * @times:     of loading and attaching
+ * @all:       the data plane's
+ */
+struct hk_mech {
+	struct bpf_object		*obj;
+	struct hk_mechanism		desc;
+	char				*path;
+	struct bpf_program		*ingress;
+	int				egress_fd, ports_fd, stats_fd;
+	struct hk_egress_list		egresses;
+	struct hk_dataplane_times	times;
+	LIST_ENTRY(hk_mech)		all;
+};
+
 LIST_HEAD(hk_dev_list, hk_dev);
 LIST_HEAD(hk_mech_list, hk_mech);
 
@@ -49,6 +88,7 @@ LIST_HEAD(hk_mech_list, hk_mech);
  * @conn:	all but the ingress program, linked into one object
  * @xdp:	ingress program; NULL without devices
  * @links:	gate, connect4, connect6, setsockopt, SOCK_OPS
+ * @link_fds:	the same as bare descriptors, if they come from another process; -1: none
  * @fast_lane:	applications' sockets get into the SOCKHASH
  * @devs:	devices that are attached to
  * @gone:	counters of devices that are gone
@@ -68,6 +108,7 @@ struct hk_dataplane {
 	struct connection_bpf		*conn;
 	struct ingress_bpf		*xdp;
 	struct bpf_link			*links[HK_NR_LINKS];
+	int				link_fds[HK_NR_LINKS];
 	bool				fast_lane;
 	struct hk_dev_list		devs;
 	__u64				gone[HK_NR_XDP_STATS];
@@ -90,12 +131,18 @@ struct hk_dataplane {
 int	hk_devs_sum(struct hk_dataplane *dp, __u64 stats[HK_NR_XDP_STATS]);
 void	hk_devs_free(struct hk_dataplane *dp);
 
+/* adopt.c */
+int	hk_adopt_maps(struct bpf_object *obj, const struct hk_dataplane_config *config);
+
 /* mechanism.c */
 int	hk_mechs_add_dev(struct hk_dataplane *dp, int ifindex);
 void	hk_mechs_del_dev(struct hk_dataplane *dp, int ifindex);
 void	hk_mechs_free(struct hk_dataplane *dp);
+int	hk_mech_check(const struct hk_mechanism *desc);
 
 /* load.c, maps.c */
+void	hk_cgroup_progs(const struct hk_dataplane *dp, int fds[HK_NR_LINKS]);
+int	hk_attach_sk_msg(struct hk_dataplane *dp);
 int	hk_ingress_fd(const struct hk_dataplane *dp);
 int	hk_percpu_sum(int fd, __u32 first, __u64 *stats, __u32 nr);
 int	hk_percpu_clear(int fd, __u32 first, __u32 nr);

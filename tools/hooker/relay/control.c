@@ -202,8 +202,64 @@ static void init_closed(struct hk_control *ctl)
 	ctl->listen_fd = -1;
 	ctl->timer_fd = -1;
 	ctl->lock_fd = -1;
+	ctl->takeover_fd = -1;
 	for (i = 0; i < HK_CONTROL_CLIENTS; i++)
 		ctl->clients[i].fd = -1;
+}
+
+static void set_paths(struct hk_control *ctl, const char *name)
+{
+	snprintf(ctl->path, sizeof(ctl->path), HK_RUN_DIR "/%s.sock", name);
+	snprintf(ctl->lock_path, sizeof(ctl->lock_path), HK_RUN_DIR "/%s.lock", name);
+}
+
+/**
+ * hk_control_adopt() - go on with the control socket of another process
+ * @ctl:       caller's memory
+ * @name:      of this daemon, and of the other one
+ * @listen_fd: its socket; owned by @ctl from now on, whatever happens
+ * @lock_fd:   its lock file, likewise; the lock stays as long as either of them has it
+ *
+ * Return: 0, or a negative errno; then it is closed.
+ */
+int hk_control_adopt(struct hk_control *ctl, const char *name, int listen_fd, int lock_fd)
+{
+	struct stat st;
+	int err;
+
+	init_closed(ctl);
+	set_paths(ctl, name);
+	ctl->listen_fd = listen_fd;
+	ctl->lock_fd = lock_fd;
+	if (!lstat(ctl->path, &st))
+		ctl->ino = st.st_ino;
+	err = poll_open(ctl);
+	if (err)
+		hk_control_close(ctl);
+	return err;
+}
+
+/**
+ * hk_control_connect() - be a client of a daemon
+ * @name: of the daemon
+ *
+ * Return: a blocking descriptor, or a negative errno; -ENOENT, -ECONNREFUSED: there is
+ * no such daemon.
+ */
+int hk_control_connect(const char *name)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd, err;
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), HK_RUN_DIR "/%s.sock", name);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (!connect(fd, (const struct sockaddr *)&addr, sizeof(addr)))
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
 }
 
 /**
@@ -224,9 +280,7 @@ int hk_control_open(struct hk_control *ctl, const char *name)
 	init_closed(ctl);
 	if (!hk_control_name_ok(name))
 		return -EINVAL;
-	snprintf(ctl->path, sizeof(ctl->path), HK_RUN_DIR "/%s.sock", name);
-	snprintf(ctl->lock_path, sizeof(ctl->lock_path), HK_RUN_DIR "/%s.lock", name);
-
+	set_paths(ctl, name);
 	err = run_dir_prepare();
 	if (!err)
 		err = lock_take(ctl);
@@ -264,6 +318,7 @@ void hk_control_close(struct hk_control *ctl)
 	if (ctl->ino && !lstat(ctl->path, &st) && st.st_ino == ctl->ino)
 		unlink(ctl->path);
 	ctl->ino = 0;
+	fd_close(&ctl->takeover_fd);
 	fd_close(&ctl->listen_fd);
 	fd_close(&ctl->timer_fd);
 	fd_close(&ctl->epoll_fd);
@@ -451,6 +506,22 @@ static bool body_begin(struct hk_control *ctl, struct hk_control_client *client,
 	return body_done(ctl, client);
 }
 
+/* "takeover VERSION": the connection is not a client's any more; one at a time */
+static bool takeover_parse(struct hk_control *ctl, struct hk_control_client *client)
+{
+	unsigned long version;
+
+	if (strncmp(client->request, "takeover ", 9) || ctl->takeover_fd >= 0 ||
+	    hk_number_parse(client->request + 9, 0, 0xffffffff, &version))
+		return false;
+	epoll_ctl(ctl->epoll_fd, EPOLL_CTL_DEL, client->fd, NULL);
+	ctl->takeover_version = version;
+	ctl->takeover_fd = client->fd;
+	client->fd = -1;
+	client_close(client);
+	return true;
+}
+
 /* Returns true when the request is complete, well-formed or not, and the status is set */
 static bool request_done(struct hk_control *ctl, struct hk_control_client *client,
 			 const struct source *source)
@@ -470,7 +541,7 @@ static bool request_done(struct hk_control *ctl, struct hk_control_client *clien
 	if (newline + 1 != client->request + client->request_len ||
 	    strlen(client->request) != client->request_len - 1)
 		refuse(client, "one line of text is a request");
-	else
+	else if (!takeover_parse(ctl, client))
 		answer_make(ctl, client, source);
 	return true;
 }
@@ -528,7 +599,8 @@ static void client_handle(struct hk_control *ctl, struct hk_control_client *clie
 		client_close(client);
 		return;
 	}
-	if (!(client->body ? body_done(ctl, client) : request_done(ctl, client, source)))
+	if (!(client->body ? body_done(ctl, client) : request_done(ctl, client, source)) ||
+	    client->fd < 0)
 		return;
 	client->answering = true;
 	if (poll_set(ctl, EPOLL_CTL_MOD, client->fd, EPOLLOUT, client - ctl->clients, client->gen))

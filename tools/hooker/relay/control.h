@@ -10,6 +10,8 @@
  *
  * What changes something is "do WHAT LENGTH", a newline and so many bytes; it is done as a
  * whole or not at all, and answered with "ok 0" or "error REASON".
+ *
+ * "takeover VERSION" makes the connection the relay's, see handover.h.
  */
 #ifndef HK_CONTROL_H
 #define HK_CONTROL_H
@@ -70,6 +72,8 @@ struct hk_control_client {
  * @lock_path:  of the lock file
  * @ino:        inode of the socket: a path that leads elsewhere is not ours to remove
  * @retry_ns:   accept() failed for lack of descriptors: not armed before this time; else 0
+ * @takeover_fd: client that asked for a hand-over, for the relay to fetch; owned, -1: none
+ * @takeover_version: what it asked for
  * @command:    carries out a "do", see hk_control_on_command(); NULL: none is known
  * @priv:       its first argument
  * @clients:    slots
@@ -83,6 +87,8 @@ struct hk_control {
 	char				lock_path[HK_CONTROL_PATH];
 	ino_t				ino;
 	__u64				retry_ns;
+	int				takeover_fd;
+	unsigned int			takeover_version;
 	int				(*command)(void *priv, const char *what, const char *body,
 						   size_t len, char *why, size_t size);
 	void				*priv;
@@ -91,6 +97,8 @@ struct hk_control {
 
 bool	hk_control_name_ok(const char *name);
 int	hk_control_open(struct hk_control *ctl, const char *name);
+int	hk_control_adopt(struct hk_control *ctl, const char *name, int listen_fd, int lock_fd);
+int	hk_control_connect(const char *name);
 void	hk_control_close(struct hk_control *ctl);
 int	hk_control_poll_fd(const struct hk_control *ctl);
 void	hk_control_on_command(struct hk_control *ctl,

@@ -138,6 +138,15 @@ void hk_fallback_start(struct hk_peer *peer)
 }
 
 /**
+ * hk_fallback_resume - likewise for one that another daemon has had
+ * @peer: UP; how often it has tried is known
+ */
+void hk_fallback_resume(struct hk_peer *peer)
+{
+	plan_return(peer);
+}
+
+/**
  * hk_fallback_exit - stop trying
  * @peer: peer that fails
  */

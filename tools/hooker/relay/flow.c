@@ -95,6 +95,47 @@ struct hk_flow *hk_flow_create(struct hk_relay *r, const struct hk_flow_key *key
 }
 
 /**
+ * hk_flow_restore - a flow that another daemon had
+ * @r:	    relay
+ * @slot:   its slot, unused; hk_flows_find_free() follows when all are there
+ * @key:    the application's socket
+ * @active: the application called connect()
+ *
+ * Return: the flow, owned by @r.
+ */
+struct hk_flow *hk_flow_restore(struct hk_relay *r, __u32 slot, const struct hk_flow_key *key,
+				bool active)
+{
+	struct hk_flow *f = &r->flows[slot];
+
+	f->relay = r;
+	f->slot = slot;
+	f->gen = 1;
+	f->active = active;
+	f->key = *key;
+	f->redir_fd = -1;
+	f->lane = hk_dataplane_lane(r->dp, slot);
+	LIST_INSERT_HEAD(bucket(r, key), f, by_key);
+	if (++r->nr_flows > r->most_flows)
+		r->most_flows = r->nr_flows;
+	return f;
+}
+
+/**
+ * hk_flows_find_free - all slots but those of restored flows
+ * @r: relay that had no flows of its own
+ */
+void hk_flows_find_free(struct hk_relay *r)
+{
+	__u32 slot = HK_MAX_FLOWS;
+
+	r->nr_free = 0;
+	while (slot--)
+		if (!r->flows[slot].relay)
+			r->free_slots[r->nr_free++] = slot;
+}
+
+/**
  * hk_flow_forge - make the redirection socket and let the BPF programs know
  * @f:	   flow, HELD
  * @state: TCP state of the socket to make
@@ -243,6 +284,7 @@ void hk_flows_reap(struct hk_relay *r)
 	while ((f = LIST_FIRST(&r->ended))) {
 		LIST_REMOVE(f, ended);
 		r->free_slots[r->nr_free++] = f->slot;
+		f->relay = NULL;
 		r->nr_flows--;
 	}
 }

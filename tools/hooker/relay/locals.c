@@ -110,7 +110,9 @@ void hk_locals_on_poll(struct hk_relay *r)
 
 	while (mnl_socket_recvfrom(r->addr_events, buf, sizeof(buf)) > 0)
 		;
-	hk_devices_sync(r);
+	/* what a daemon that takes over has been told must stay so */
+	if (r->handover_fd < 0)
+		hk_devices_sync(r);
 	err = sync_locals(r);
 	if (err)
 		hk_err("reading the addresses: %s; datagrams to new ones are not checked",

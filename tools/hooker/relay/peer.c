@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "../htp/freeze.h"
 #include "private.h"
 
 #define IDLE_NS		(600 * NSEC_PER_SEC)
@@ -96,6 +97,16 @@ static int random_id(struct hk_relay *r, __u64 *id)
 	return 0;
 }
 
+static void insert(struct hk_relay *r, struct hk_peer *peer)
+{
+	peer->relay = r;
+	peer->timer.fire = peer_timer;
+	hk_fallback_init(peer);
+	LIST_INSERT_HEAD(&r->peers, peer, all);
+	LIST_INSERT_HEAD(bucket(r, peer->local_id), peer, by_id);
+	r->nr_peers++;
+}
+
 /**
  * hk_peer_create - a peer in HELLO, not started
  * @r:	      relay
@@ -122,16 +133,29 @@ struct hk_peer *hk_peer_create(struct hk_relay *r, const struct hk_path *path,
 		free(peer);
 		return NULL;
 	}
-	peer->relay = r;
 	peer->path = *path;
 	peer->kind = *kind;
 	memcpy(peer->instance, instance, sizeof(peer->instance));
-	peer->timer.fire = peer_timer;
-	hk_fallback_init(peer);
 	peer->created_ns = r->now_ns;
-	LIST_INSERT_HEAD(&r->peers, peer, all);
-	LIST_INSERT_HEAD(bucket(r, peer->local_id), peer, by_id);
-	r->nr_peers++;
+	insert(r, peer);
+	return peer;
+}
+
+/**
+ * hk_peer_restore - a peer that another daemon had; the XDP program knows it already
+ * @r:	      relay
+ * @local_id: unused here
+ *
+ * Return: owned by @r, to be filled; NULL: no memory.
+ */
+struct hk_peer *hk_peer_restore(struct hk_relay *r, __u64 local_id)
+{
+	struct hk_peer *peer = calloc(1, sizeof(*peer));
+
+	if (!peer)
+		return NULL;
+	peer->local_id = local_id;
+	insert(r, peer);
 	return peer;
 }
 
@@ -200,11 +224,12 @@ static __u64 peer_random(void *priv)
 	return value;
 }
 
-static struct htp_assoc *create_assoc(struct hk_peer *peer, const struct htp_hello *hello,
-				      __u32 max_datagram)
+static void fill_config(struct hk_peer *peer, const struct htp_hello *hello, __u32 max_datagram,
+			struct htp_config *config)
 {
 	struct hk_relay *r = peer->relay;
-	struct htp_config config = {
+
+	*config = (struct htp_config){
 		.peer_id = hello->src_id,
 		.initiator = peer->initiator,
 		.max_datagram = max_datagram,
@@ -230,8 +255,31 @@ static struct htp_assoc *create_assoc(struct hk_peer *peer, const struct htp_hel
 		.random = peer_random,
 		.priv = r,
 	};
+}
 
-	return htp_assoc_create(&config, r->now_ns);
+static struct htp_assoc *create_assoc(struct hk_peer *peer, const struct htp_hello *hello,
+				      __u32 max_datagram)
+{
+	struct htp_config config;
+
+	fill_config(peer, hello, max_datagram, &config);
+	return htp_assoc_create(&config, peer->relay->now_ns);
+}
+
+/**
+ * hk_peer_thaw_assoc - its association, as another daemon left it
+ * @peer: restored
+ * @f:	  stands before the association
+ *
+ * Return: the association, or NULL and @f->err set.
+ */
+struct htp_assoc *hk_peer_thaw_assoc(struct hk_peer *peer, struct htp_freezer *f)
+{
+	struct htp_hello none = { 0 };
+	struct htp_config config;
+
+	fill_config(peer, &none, 0, &config);
+	return htp_assoc_thaw(&config, f, peer->relay->now_ns);
 }
 
 /**

@@ -279,6 +279,49 @@ int hk_ports_deploy(struct hk_relay *r)
 	return 0;
 }
 
+static int open_adopted(struct hk_relay *r, struct hk_port *port, const char *name, bool deployed,
+			const struct hk_carrier_config *config)
+{
+	if (!deployed)
+		return hk_carrier_open(&port->carrier, name, config);
+	port->mech = hk_dataplane_mech(r->dp, name);
+	if (!port->mech)
+		return -EBADMSG;
+	return hk_carrier_open_deployed(&port->carrier, hk_mech_about(port->mech, NULL, NULL),
+					config, port->locals);
+}
+
+/**
+ * hk_port_adopt - go on with a carrier of another process
+ * @r:	      relay
+ * @name:     of the carrier; one that has no sockets: its place is kept
+ * @deployed: it is that of a mechanism, which has been adopted
+ * @socks:    its sockets, -1: none; owned by the port, unless it fails
+ *
+ * Return: 0 or a negative errno.
+ */
+int hk_port_adopt(struct hk_relay *r, const char *name, bool deployed,
+		  const int socks[HK_CARRIER_SOCKETS])
+{
+	struct hk_carrier_config config = carrier_config(r);
+	struct hk_port *port = new_port(r);
+	int err;
+
+	if (!port)
+		return -ENOMEM;
+	if (socks[0] < 0 && socks[1] < 0)
+		return 0;
+	config.adopts = true;
+	memcpy(config.adopt, socks, sizeof(config.adopt));
+	err = open_adopted(r, port, name, deployed, &config);
+	if (err) {
+		port->carrier = hk_carrier_closed;
+		return err;
+	}
+	err = hk_port_wrap(r, port);
+	return err ?: poll_port(r, port, EPOLL_CTL_ADD, EPOLLIN);
+}
+
 /**
  * hk_ports_close - close all carriers
  * @r: relay

@@ -61,6 +61,8 @@
 #define HK_ASSOC_WINDOW		(1 << 20)
 #define HK_ASSOC_WINDOW_MAX	(64 << 20)
 
+struct htp_freezer;
+
 LIST_HEAD(hk_flow_list, hk_flow);
 LIST_HEAD(hk_peer_list, hk_peer);
 TAILQ_HEAD(hk_flow_queue, hk_flow);
@@ -341,6 +343,9 @@ struct hk_blocked {
 /**
  * struct hk_relay - the daemon
  * @config:	 borrowed, outlives it
+ * @taken_config: what @config then is, if another daemon was taken over
+ * @taken_cgroup: its path in there
+ * @taken:	 it was: all that it had is ours
  * @dp:		 owned, as everything below
  * @live:	 shared with the BPF programs
  * @dp_config:	 what @dp was made with
@@ -366,6 +371,10 @@ struct hk_blocked {
  * @now_ns:	 CLOCK_MONOTONIC, read once in a loop pass
  * @started_ns:	 when the daemon started
  * @drain_until_ns: end of draining; 0: not draining
+ * @handover_fd: to a daemon that will go on with our connections, -1: none
+ * @handover_due: it has said something
+ * @handover_until_ns: it must have by then
+ * @handed_over: it does: nothing is ours any more
  * @limit_ns:	 when to look at the limit of descriptors again
  * @max_fds:	 that limit
  * @short_until_ns: something ran short just now
@@ -398,6 +407,8 @@ struct hk_blocked {
  */
 struct hk_relay {
 	const struct hk_relay_config	*config;
+	struct hk_relay_config		taken_config;
+	char				*taken_cgroup;
 	struct hk_dataplane		*dp;
 	struct hk_live			*live;
 	struct hk_dataplane_config	dp_config;
@@ -420,6 +431,9 @@ struct hk_relay {
 	__u8				instance[8];
 	__u64				now_ns, started_ns;
 	__u64				drain_until_ns;
+	int				handover_fd;
+	bool				handover_due, handed_over, taken;
+	__u64				handover_until_ns;
 	__u64				limit_ns, short_until_ns, max_fds;
 	int				nr_fds;
 	struct hk_flow			*flows;
@@ -446,6 +460,7 @@ enum hk_source {
 	HK_SRC_FLOW,
 	HK_SRC_ADDRS,
 	HK_SRC_XSK,
+	HK_SRC_HANDOVER,
 };
 
 static inline __u64 hk_source_pack(enum hk_source kind, __u32 gen, __u32 slot)
@@ -461,6 +476,8 @@ __u64	hk_now_ns(void);
 struct hk_flow *hk_flow_create(struct hk_relay *r, const struct hk_flow_key *key, bool active);
 struct hk_flow *hk_flow_find(struct hk_relay *r, const struct hk_flow_key *key);
 int	hk_flow_forge(struct hk_flow *f, const struct hk_tcp_state *state);
+struct hk_flow *hk_flow_restore(struct hk_relay *r, __u32 slot, const struct hk_flow_key *key,
+				bool active);
 void	hk_flow_opened(struct hk_flow *f);
 void	hk_flow_end(struct hk_flow *f, enum hk_flow_end how, enum htp_code code);
 void	hk_flow_wake(struct hk_flow *f);
@@ -468,11 +485,14 @@ void	hk_flow_on_poll(struct hk_flow *f, __u32 events);
 void	hk_flow_on_stream(struct hk_flow *f, unsigned int events);
 void	hk_flows_pump(struct hk_relay *r);
 void	hk_flows_reap(struct hk_relay *r);
+void	hk_flows_find_free(struct hk_relay *r);
 
 /* takeover.c: handshakes, from the BPF programs' events and the peer's OPENs */
 void	hk_takeover_event(void *priv, const void *record, size_t len);
 void	hk_takeover_proceed(struct hk_flow *f);
 void	hk_takeover_leave(struct hk_flow *f);
+void	hk_takeover_resume(struct hk_flow *f, bool steered);
+bool	hk_takeover_is_steered(const struct hk_flow *f);
 void	hk_takeover_accepted(struct hk_flow *f);
 void	hk_takeover_failed(struct hk_flow *f, enum htp_code code);
 bool	hk_takeover_has_offer(struct hk_relay *r, __u32 token, const __u8 instance[8],
@@ -493,6 +513,8 @@ struct hk_peer *hk_peer_get(struct hk_relay *r, const struct hk_path *path,
 struct hk_peer *hk_peer_by_id(struct hk_relay *r, __u64 id);
 struct hk_peer *hk_peer_create(struct hk_relay *r, const struct hk_path *path,
 			       const __u8 instance[8], const struct hk_kind *kind);
+struct hk_peer *hk_peer_restore(struct hk_relay *r, __u64 local_id);
+struct htp_assoc *hk_peer_thaw_assoc(struct hk_peer *peer, struct htp_freezer *f);
 int	hk_peer_up(struct hk_peer *peer, const struct htp_hello *hello, __u32 max_datagram);
 unsigned int hk_peers_from(struct hk_relay *r, const __be32 raddr[4]);
 struct hk_peer *hk_peer_oldest_unproven(struct hk_relay *r);
@@ -540,6 +562,7 @@ bool	hk_pathmtu_hello_too_big(struct hk_peer *peer, const struct hk_carrier_erro
 /* fallback.c: another carrier for an association that is up */
 void	hk_fallback_init(struct hk_peer *peer);
 void	hk_fallback_start(struct hk_peer *peer);
+void	hk_fallback_resume(struct hk_peer *peer);
 void	hk_fallback_exit(struct hk_peer *peer);
 void	hk_fallback_switched(struct hk_peer *peer);
 void	hk_fallback_moved(struct hk_peer *peer);
@@ -559,6 +582,8 @@ int	hk_ports_open(struct hk_relay *r);
 int	hk_ports_deploy(struct hk_relay *r);
 int	hk_port_deploy(struct hk_relay *r, struct hk_mech *mech);
 void	hk_port_retire(struct hk_relay *r, struct hk_port *port);
+int	hk_port_adopt(struct hk_relay *r, const char *name, bool deployed,
+		      const int socks[HK_CARRIER_SOCKETS]);
 void	hk_ports_close(struct hk_relay *r);
 struct hk_datagram *hk_port_slot(struct hk_relay *r, struct hk_port *port);
 int	hk_port_flush(struct hk_relay *r, struct hk_port *port);
@@ -576,6 +601,17 @@ int	hk_host_netns_cookie(__u64 *cookie);
 int	hk_devices_open(struct hk_relay *r);
 void	hk_devices_sync(struct hk_relay *r);
 
+/* freeze.c: all of the above as bytes */
+void	hk_freeze_prepare(struct hk_relay *r);
+int	hk_freeze(struct hk_relay *r, struct htp_freezer *f, int *fds);
+int	hk_thaw(struct hk_relay *r, struct htp_freezer *f, const int *fds, __u32 nr_fds);
+void	hk_thaw_finish(struct hk_relay *r);
+
+/* handover_give.c, handover_take.c: from one daemon to the next */
+void	hk_handover_begin(struct hk_relay *r);
+void	hk_handover_on_poll(struct hk_relay *r);
+int	hk_handover_take(struct hk_relay *r);
+
 /* room.c: whether there can be more flows */
 void	hk_room_init(struct hk_relay *r);
 void	hk_room_check(struct hk_relay *r);
@@ -588,6 +624,7 @@ void	hk_locals_on_poll(struct hk_relay *r);
 
 /* rules.c: the policy */
 int	hk_rules_open(struct hk_relay *r);
+void	hk_rules_adopt(struct hk_relay *r, __u32 last_gen);
 void	hk_rules_close(struct hk_relay *r);
 int	hk_rules_command(void *priv, const char *what, const char *body, size_t len, char *why,
 			 size_t size);

@@ -268,8 +268,11 @@ static const struct {
 int hk_command(void *priv, const char *what, const char *body, size_t len, char *why, size_t size)
 {
 	char text[PATH_MAX + 64], *lines[MAX_LINES];
+	struct hk_relay *r = priv;
 	unsigned int i;
 
+	if (r->handover_fd >= 0)
+		return refuse(why, size, "this daemon is being taken over; try again");
 	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (!strcmp(commands[i].what, what))
 			break;

@@ -213,30 +213,40 @@ static int start_dataplane(struct hk_relay *r)
 			     hk_source_pack(HK_SRC_EVENTS, 0, 0));
 }
 
+static int listen_control(struct hk_relay *r)
+{
+	hk_control_on_command(&r->control, hk_command, r);
+	return hk_relay_poll(r, EPOLL_CTL_ADD, hk_control_poll_fd(&r->control), EPOLLIN,
+			     hk_source_pack(HK_SRC_CONTROL, 0, 0));
+}
+
 static int start_control(struct hk_relay *r)
 {
 	int err = hk_control_open(&r->control, r->config->name);
 
 	if (err == -EADDRINUSE)
-		hk_err("a daemon named %s is running already; --name gives this one another name",
+		hk_err("a daemon named %s is running already; --takeover goes on with its connections, --name gives this one another name",
 		       r->config->name);
 	else if (err)
 		hk_err("%s/%s.sock: %s", HK_RUN_DIR, r->config->name, strerror(-err));
 	if (err)
 		return err;
 	r->controlled = true;
-	hk_control_on_command(&r->control, hk_command, r);
-	return hk_relay_poll(r, EPOLL_CTL_ADD, hk_control_poll_fd(&r->control), EPOLLIN,
-			     hk_source_pack(HK_SRC_CONTROL, 0, 0));
+	return listen_control(r);
+}
+
+static void fill_route(struct hk_relay *r)
+{
+	r->route.mark = r->dp_config.bpf.app_mark;
+	r->route.table = r->dp_config.bpf.app_mark;
+	r->route.priority = RULE_PRIORITY;
 }
 
 static int start_steering(struct hk_relay *r)
 {
 	int err;
 
-	r->route.mark = r->dp_config.bpf.app_mark;
-	r->route.table = r->dp_config.bpf.app_mark;
-	r->route.priority = RULE_PRIORITY;
+	fill_route(r);
 	err = hk_route_add(&r->route);
 	if (err) {
 		hk_err("rule and route for mark %#x: %s%s", r->route.mark, strerror(-err),
@@ -274,6 +284,26 @@ static int start_loop(struct hk_relay *r)
 	return err;
 }
 
+/* What another daemon has set up stays where it is */
+static int start_from_other(struct hk_relay *r)
+{
+	int err = hk_handover_take(r);
+
+	if (err)
+		return err;
+	fill_route(r);
+	r->routed = true;
+	hk_thaw_finish(r);
+	err = hk_relay_poll(r, EPOLL_CTL_ADD, hk_dataplane_events_fd(r->dp), EPOLLIN,
+			    hk_source_pack(HK_SRC_EVENTS, 0, 0));
+	if (!err && r->controlled)
+		err = listen_control(r);
+	if (!err)
+		err = hk_locals_open(r);
+	hk_devices_sync(r);
+	return err;
+}
+
 /*
  * The data plane comes last: from the moment it is attached, connections are
  * offered, and all else must be ready for them.
@@ -288,6 +318,8 @@ static int start(struct hk_relay *r)
 	}
 	raise_limits();
 	err = start_loop(r);
+	if (!err && r->config->takeover)
+		return start_from_other(r);
 	if (!err)
 		err = start_control(r);
 	if (!err)
@@ -335,6 +367,7 @@ static void stop(struct hk_relay *r)
 		hk_control_close(&r->control);
 	hk_timers_exit(&r->timers);
 	hk_rules_close(r);
+	free(r->taken_cgroup);
 	free(r->rx_bufs);
 	free(r->by_id);
 	free(r->by_key);
@@ -383,6 +416,8 @@ static void dispatch(struct hk_relay *r, const struct epoll_event *ev)
 		break;
 	case HK_SRC_CONTROL:
 		hk_control_handle(&r->control, hk_answer, r);
+		if (r->control.takeover_fd >= 0)
+			hk_handover_begin(r);
 		break;
 	case HK_SRC_PORT:
 		hk_port_on_poll(r, slot, ev->events);
@@ -395,6 +430,9 @@ static void dispatch(struct hk_relay *r, const struct epoll_event *ev)
 		break;
 	case HK_SRC_XSK:
 		hk_port_on_xsk(r, slot);
+		break;
+	case HK_SRC_HANDOVER:
+		r->handover_due = true;
 		break;
 	}
 }
@@ -450,6 +488,8 @@ static void pass(struct hk_relay *r, struct epoll_event *events)
 	hk_peers_reap(r);
 	hk_room_check(r);
 	hk_memory_trim(r);
+	if (r->handover_due || (r->handover_fd >= 0 && r->now_ns >= r->handover_until_ns))
+		hk_handover_on_poll(r);
 }
 
 static void close_associations(struct hk_relay *r)
@@ -486,8 +526,10 @@ static void loop(struct hk_relay *r)
 	struct epoll_event events[MAX_EVENTS];
 	__u32 left;
 
-	while (!is_drained(r))
+	while (!is_drained(r) && !r->handed_over)
 		pass(r, events);
+	if (r->handed_over)
+		return;
 	left = count_carried(r);
 	if (left)
 		hk_info("%u connections were reset: still open after %llu s", left,
@@ -503,7 +545,9 @@ static void loop(struct hk_relay *r)
  * @config: outlives the call
  *
  * Runs in the caller's network namespace. Prints "hooker: ready" on stdout once
- * everything is attached, and the reason on stderr if that fails.
+ * everything is attached, and the reason on stderr if that fails. After a hand-over to
+ * another daemon it returns with memory and descriptors of its own still there: the
+ * caller is to end.
  *
  * Return: 0 after an orderly end, or a negative errno; nothing is left attached.
  */
@@ -516,6 +560,8 @@ int hk_relay_run(const struct hk_relay_config *config)
 		return -ENOMEM;
 	r->config = config;
 	r->epoll_fd = -1;
+	r->handover_fd = -1;
+	r->control.takeover_fd = -1;
 	r->signal_fd = -1;
 	r->lo = (struct hk_injector){ .fd4 = -1, .fd6 = -1 };
 	r->wire = r->lo;
@@ -524,12 +570,16 @@ int hk_relay_run(const struct hk_relay_config *config)
 	r->memory_max = config->memory ?: HK_DEFAULT_MEMORY;
 	err = start(r);
 	if (!err) {
-		hk_room_init(r);
+		if (!r->taken)
+			hk_room_init(r);
 		heartbeat(r);
 		printf("hooker: ready\n");
 		fflush(stdout);
 		loop(r);
 	}
+	/* connections, links, rules: all is the other daemon's, and must not be ended */
+	if (r->handed_over || (err && config->takeover && !r->taken))
+		return err;
 	stop(r);
 	free(r);
 	return err;

@@ -69,6 +69,8 @@ struct hk_prefix {
  * @dead_time_s: a peer that is silent for so long, although asked, is given up
  * @patient:     the first signal waits for all connections to end, however long that takes
  * @memory:      bytes for all connections' data; 0: HK_DEFAULT_MEMORY
+ * @takeover:    go on with what the daemon @name has; of all others only @cc, @dead_time_s,
+ *               @memory and @debug count, where they are not 0
  * @debug:       print libbpf's and the verifier's messages
  */
 struct hk_relay_config {
@@ -92,6 +94,7 @@ struct hk_relay_config {
 	unsigned int		dead_time_s;
 	bool			patient;
 	__u64			memory;
+	bool			takeover;
 	bool			debug;
 };
 

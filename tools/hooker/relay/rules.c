@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
+#include "../dataplane/adopt.h"
 #include "../htp/cc.h"
 #include "log.h"
 #include "policy.h"
@@ -239,6 +240,28 @@ static int change(struct hk_relay *r, struct hk_policy *policy, bool load, const
 		return refuse(why, size, "%s", error.text);
 	err = find_cgroups(r, policy, load, why, size);
 	return err ?: install(r, policy, why, size);
+}
+
+/**
+ * hk_rules_adopt - go on with the policy of another daemon
+ * @r:	      relay with its data plane and @policy
+ * @last_gen: as in hk_dataplane_parts
+ *
+ * They are handed to the programs again: with another --cc the same rules mean
+ * something else. If that fails, the old ones hold; the reason has been printed.
+ */
+void hk_rules_adopt(struct hk_relay *r, __u32 last_gen)
+{
+	struct hk_policy_rule *rules = compile(r, r->policy);
+	char why[HK_POLICY_ERROR];
+	int err;
+
+	err = rules ? hk_dataplane_adopt_policy(r->dp, rules, r->policy->nr, last_gen) : -ENOMEM;
+	free(rules);
+	if (err)
+		hk_err("policy: %s", strerror(-err));
+	else if (install(r, r->policy, why, sizeof(why)))
+		hk_err("policy: %s", why);
 }
 
 /**

@@ -325,6 +325,34 @@ static void open_stream(struct hk_flow *f)
 }
 
 /**
+ * hk_takeover_is_steered - is it the association's fault that this handshake isn't over?
+ * @f: flow
+ *
+ * Return: true for one that is TAKING and waits for a stream.
+ */
+bool hk_takeover_is_steered(const struct hk_flow *f)
+{
+	return f->state == HK_FLOW_TAKING && f->timer.fire == open_timer;
+}
+
+/**
+ * hk_takeover_resume - go on with a handshake that another daemon has begun
+ * @f:	     flow; nothing is to be done for one that is OPEN, or HELD and not left to plain TCP
+ * @steered: as hk_takeover_is_steered() said there
+ */
+void hk_takeover_resume(struct hk_flow *f, bool steered)
+{
+	__u64 wait_ns = f->native ? VERDICT_NS : INJECT_FIRST_NS;
+
+	if (f->state == HK_FLOW_OPEN || (f->state == HK_FLOW_HELD && !f->native))
+		return;
+	f->timer.fire = f->native ? native_timer : taking_timer;
+	if (steered && f->active)
+		f->timer.fire = open_timer;
+	hk_timer_arm(&f->relay->timers, &f->timer, f->relay->now_ns + wait_ns);
+}
+
+/**
  * hk_takeover_accepted - the server's host has taken the connection over, too
  * @f: flow, active, OPEN
  */

@@ -1,0 +1,247 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# A new daemon goes on with the connections of a running one, under load: no application notices,
+# whatever state its connection is in; and where it can't, the old one goes on.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+PORT=5000
+LINK=(both delay 5ms rate 100mbit queue 256k)
+
+# take_over HOST [OPTION...]: the old daemon becomes the background process "old-HOST"
+take_over()
+{
+	local host=$1
+
+	shift
+	LIB_PID["old-$host"]=$(bg_pid "hooker-$host")
+	mv "$(bg_err "hooker-$host")" "$(bg_err "old-$host")"
+	on_bg "$host" "hooker-$host" "$HOOKER" run --name "$(hooker_name "$host")" --takeover "$@"
+	wait_line "$(bg_out "hooker-$host")" '^hooker: ready' || {
+		hooker_log "$host"
+		cat "$(bg_err "old-$host")"
+		return 1
+	}
+	bg_wait "old-$host" 5 || {
+		echo "old daemon: exit status $?"
+		cat "$(bg_err "old-$host")"
+		return 1
+	}
+}
+
+# start_transfer NAME OPTION...: over each family, as NAME4 and NAME6
+start_transfer()
+{
+	local name=$1 v
+
+	shift
+	for v in 4 6; do
+		on_bg c "$name$v" "$TAPP" client -t 40 "$@" "$(addr s $v)" $PORT
+	done
+}
+
+# both_succeed NAME: clients, as NAME4 and NAME6
+both_succeed()
+{
+	local v result=0
+
+	for v in 4 6; do
+		bg_wait "$1$v" 40 || result=1
+		cat "$(bg_out "$1$v")"
+	done
+	return $result
+}
+
+# has_flows NUMBER BYTES: so many on both hosts, with that many bytes carried at least
+has_flows()
+{
+	local host json
+
+	for host in c s; do
+		json=$(hooker_show $host flows -j)
+		[ "$(paste <(json_values app_to_net_bytes <<<"$json") \
+			<(json_values net_to_app_bytes <<<"$json") |
+			awk -v min="$2" '$1 + $2 >= min' | wc -l)" -eq "$1" ] || return 1
+	done
+}
+
+start()
+{
+	start_hookers "$@"
+	tapp_serve s $PORT -t 60 || die "no server"
+}
+
+# stop WHAT
+stop()
+{
+	local what=$1 host
+
+	bg_stop tapp-$PORT
+	for host in c s; do
+		tap_check "$what, host $host: hooker ends in order" hooker_stop $host
+		tap_check "$what, host $host: nothing stays behind" leak_check $host
+	done
+}
+
+# is_hooked FAMILY
+is_hooked()
+{
+	link_reset
+	tapp c -t 4 --up 100k --down 100k "$(addr s "$1")" $PORT || return
+	[ "$(link_get both 6 with_payload)" -eq 0 ]
+}
+
+# No association is made anew, no connection is reset.
+nothing_was_lost()
+{
+	local host name
+
+	for host in c s; do
+		for name in flows_reset peers_lost reset_sent reset_received open_refused; do
+			[ "$(counter $host $name)" -eq 0 ] && continue
+			hooker_show $host stats | grep "$name"
+			return 1
+		done
+	done
+	[ "$(counter c peers)" -eq 2 ] && [ "$(counter s peers)" -eq 2 ]
+}
+
+# under_load PROTO
+under_load()
+{
+	local what="hand-over, $1" up=$((20 << 20)) down=$((20 << 20)) host v
+
+	start --proto "$1"
+	start_transfer bulk --up $up --down $down
+	start_transfer idle --up 1k --client-after-eof --down 1 --server-after-eof
+	wait_for 5 has_flows 4 0 || note "$what: no connections"
+	for host in c s c s; do
+		sleep 0.3
+		tap_check "$what: of host $host" take_over $host
+	done
+	tap_check "$what: it was in the midst of transfers" has_flows 4 0
+	tap_check "$what: transfers complete" both_succeed bulk
+	tap_check "$what: server has every byte" server_verified $PORT 0 2 $up
+	tap_check "$what: idle connections are there" has_flows 2 0
+	for v in 4 6; do
+		tap_check "$what: new connections are hooked, IPv$v" is_hooked $v
+	done
+	tap_check "$what: nothing was lost" nothing_was_lost
+	for v in 4 6; do
+		bg_signal idle$v
+		bg_wait idle$v
+	done
+	stop "$what"
+}
+
+# Short ones all the time, so that handshakes are in each state
+while_connecting()
+{
+	local what="hand-over between short connections" i v
+
+	start
+	for v in 4 6; do
+		for i in 1 2; do
+			on_bg c "short$v$i" "$TAPP" client -t 20 -n 300 --up 2k --down 20k \
+				"$(addr s $v)" $PORT
+		done
+	done
+	for i in 1 2 3; do
+		sleep 0.3
+		tap_check "$what: client's, $i" take_over c
+		tap_check "$what: server's, $i" take_over s
+	done
+	for v in 4 6; do
+		for i in 1 2; do
+			tap_check "$what: none failed, IPv$v, $i" bg_wait "short$v$i" 40
+
+		done
+	done
+	stop "$what"
+}
+
+# a_client WHAT: a daemon that stops at some point of the hand-over
+a_client()
+{
+	on c python3 - "/run/hooker/$(hooker_name c).sock" "$1" <<-'EOF'
+		import array, socket, struct, sys
+
+		MAGIC, SETUP, FDS, FREEZE, STATE, DONE = 0x484b484f, 0, 1, 2, 3, 4
+		s = socket.socket(socket.AF_UNIX)
+		s.settimeout(8)
+		s.connect(sys.argv[1])
+		what = sys.argv[2]
+
+		def message():
+		    data, fds, _, _ = socket.recv_fds(s, 16, 128)
+		    if not data:
+		        sys.exit(0)
+		    if data[:6] == b"error ":
+		        sys.exit((data + s.recv(200)).decode())
+		    magic, kind, length, nr = struct.unpack("IIII", data)
+		    while length:
+		        length -= len(s.recv(length))
+		    return kind, nr
+
+		s.sendall(b"takeover %d\n" % (7 if what == "version" else 65537))
+		assert message()[0] == SETUP
+		assert message()[0] == FDS
+		if what == "setup":
+		    sys.exit(0)
+		if what == "garbage":
+		    s.sendall(b"x" * 16)
+		    message()
+		s.sendall(struct.pack("IIII", MAGIC, FREEZE, 0, 0))
+		assert message() == (STATE, 0)
+		if what == "state":
+		    sys.exit(0)
+		assert message() == (FDS, 1)
+		assert message()[0] == FDS
+		if what == "silent":
+		    message()
+		s.sendall(struct.pack("IIII", MAGIC, DONE + 40, 0, 0))
+		message()
+	EOF
+}
+
+# In each case the daemon goes on, with all that it has.
+failures()
+{
+	local what="hand-over fails" v kind
+
+	tap_check "$what: no such daemon" fails_with "no daemon named" \
+		on c "$HOOKER" run --name "${LIB_ID}x" --takeover
+	tap_check "$what: options that can't be changed" fails_with "can stand beside" \
+		on c "$HOOKER" run --takeover --port 4000
+	start --dead-time 30
+	start_transfer bulk --up 30m --down 30m
+	wait_for 5 has_flows 2 1000 || note "$what: no connections"
+	tap_check "$what: another version" fails_with "state version" a_client version
+	for kind in setup garbage state silent "unknown message"; do
+		tap_check "$what: $kind" a_client "$kind"
+	done
+	tap_check "$what: and then it succeeds" take_over c
+	tap_check "$what: transfers complete" both_succeed bulk
+	stop "$what"
+}
+
+# fails_with TEXT COMMAND...
+fails_with()
+{
+	"${@:2}" >"$LIB_TMP/fails" 2>&1 && return 1
+	cat "$LIB_TMP/fails"
+	grep -q "$1" "$LIB_TMP/fails"
+}
+
+need_hooker
+need_tapp
+need python3
+tap_plan $((2 * 15 + 14 + 14))
+topo_up "${LINK[@]}"
+under_load udplite
+under_load udp
+while_connecting
+failures
+tap_finish
