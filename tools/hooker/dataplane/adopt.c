@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "private.h"
 #include "connection.skel.h"
@@ -223,6 +224,29 @@ int hk_adopt_maps(struct bpf_object *obj, const struct hk_dataplane_config *conf
 		if (!err && is_shared(map))
 			err = adopt_map(map, parts, fds);
 	return err;
+}
+
+static void *map_bss(const struct bpf_map *map)
+{
+	void *mem = mmap(NULL, bpf_map__value_size(map), PROT_READ | PROT_WRITE, MAP_SHARED,
+			 bpf_map__fd(map), 0);
+
+	return mem == MAP_FAILED ? NULL : mem;
+}
+
+/*
+ * The programs' global variables, where libbpf (from 1.5 on) leaves the skeletons of
+ * adopted ones with a copy; 0 or a negative errno. Mapped as long as the process lives.
+ */
+int hk_adopt_bss(struct hk_dataplane *dp)
+{
+	dp->conn->bss = map_bss(dp->conn->maps.bss);
+	if (!dp->conn->bss)
+		return -errno;
+	if (!dp->xdp)
+		return 0;
+	dp->xdp->bss = map_bss(dp->xdp->maps.bss);
+	return dp->xdp->bss ? 0 : -errno;
 }
 
 static int keep(int *to, int fd)

@@ -165,6 +165,8 @@ static int map_all(struct hk_dataplane *dp, const struct hk_dataplane_config *co
 	dp->policy.sets_fd = bpf_map__fd(dp->conn->maps.hk_policy_sets);
 	dp->policy.actions_fd = bpf_map__fd(dp->conn->maps.hk_policy_actions);
 	dp->policy.live = dp->live;
+	if (config->adopt && hk_adopt_bss(dp))
+		return -errno;
 	dp->ring = ring_buffer__new(dp->fds.events, on_record, dp, NULL);
 	return dp->ring ? 0 : -errno;
 }

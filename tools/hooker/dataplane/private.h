@@ -133,6 +133,7 @@ void	hk_devs_free(struct hk_dataplane *dp);
 
 /* adopt.c */
 int	hk_adopt_maps(struct bpf_object *obj, const struct hk_dataplane_config *config);
+int	hk_adopt_bss(struct hk_dataplane *dp);
 
 /* mechanism.c */
 int	hk_mechs_add_dev(struct hk_dataplane *dp, int ifindex);
