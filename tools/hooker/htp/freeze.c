@@ -8,8 +8,9 @@
 #include "freeze.h"
 #include "private.h"
 
-#define RTT_MAX_NS	(60 * HTP_SEC)
-#define SUSPECT_MAX_NS	(600 * HTP_SEC)	/* from now on; it is three PTOs */
+/* What a peer can bring about must pass, or it could keep us from being followed */
+#define RTT_MAX_NS	(7200 * HTP_SEC)
+#define SUSPECT_MAX_NS	(20 * RTT_MAX_NS)	/* from now on; it is three PTOs */
 #define REORDER_MAX	(1U << 16)	/* more than recovery ever allows for */
 #define EIGHTHS_MAX	64		/* likewise */
 
@@ -107,14 +108,14 @@ static void pass_past_or_never(struct htp_freezer *f, const struct htp_assoc *a,
 }
 
 /**
- * htp_freeze_window() - a receive window, see htp/window.c
+ * htp_freeze_window() - write or read a receive window, see htp/window.c
  * @f:	      freezer
  * @a:	      association
  * @w:	      the window
  * @received: bytes that came within it
  */
 void htp_freeze_window(struct htp_freezer *f, const struct htp_assoc *a, struct htp_window *w,
-		     __u64 received)
+		       __u64 received)
 {
 	HTP_FREEZE(f, w->size);
 	HTP_FREEZE(f, w->from);
@@ -132,9 +133,11 @@ static void check_ranges(struct htp_freezer *f, const struct htp_range *r, __u32
 {
 	__u32 i;
 
-	for (i = 0; i < nr; i++)
-		htp_thaw_check(f, r[i].start < r[i].end && r[i].end <= to &&
-			       (i ? r[i].start > r[i - 1].end : r[i].start >= from));
+	for (i = 0; i < nr; i++) {
+		htp_thaw_check(f, r[i].start < r[i].end && r[i].end <= to);
+		htp_thaw_check(f, r[i].start >= from);
+		from = r[i].end + 1;
+	}
 }
 
 /* One ACK at once tells the peer all that the old process had not yet told it */

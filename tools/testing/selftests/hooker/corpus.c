@@ -75,6 +75,13 @@ TEST(assoc)
 	replay_all(_metadata, "assoc", fuzz_assoc);
 }
 
+TEST(freeze)
+{
+	replay_all(_metadata, "freeze", fuzz_freeze);
+	/* else they are older than the format: make -C fuzz corpus-freeze */
+	EXPECT_LT(0, fuzz_nr_thawed);
+}
+
 TEST(segment)
 {
 	replay_all(_metadata, "segment", fuzz_segment);

@@ -74,9 +74,29 @@ static int move(struct sim *sim, enum sim_side side, struct bytes *b)
 			return -ENOENT;
 		htp_stream_set_owner(flow->stream, flow);
 	}
+	/* the path in use is number 0 now */
+	sim->known[side][0] = sim->known[side][htp_assoc_path(old)];
 	htp_assoc_destroy(old);
 	sim->assoc[side] = new;
 	return 0;
+}
+
+/* What is thawed is what was frozen: it freezes to the same bytes */
+static bool is_faithful(struct htp_assoc *a, __u64 now)
+{
+	struct bytes b[2] = { { 0 } };
+	struct htp_assoc *copy = NULL;
+	bool same = false;
+	int err;
+
+	if (!freeze(a, &b[0]))
+		copy = thaw(&a->config, b[0].data, b[0].len, now, &err);
+	if (copy && !freeze(copy, &b[1]))
+		same = b[0].len == b[1].len && !memcmp(b[0].data, b[1].data, b[0].len);
+	htp_assoc_destroy(copy);
+	free(b[0].data);
+	free(b[1].data);
+	return same;
 }
 
 static void start_flows(struct __test_metadata *_metadata, struct sim *sim)
@@ -115,6 +135,197 @@ TEST(moves_in_the_midst)
 		EXPECT_TRUE(is_settled(&sim));
 		finish(_metadata, &sim);
 	}
+	free(b.data);
+}
+
+TEST(copies_are_the_same)
+{
+	const struct sim_link link = {
+		.rate = 5 * MB, .delay_ns = 10 * SIM_MSEC, .queue = 200 * KB, .mark = 50 * KB,
+		.loss = 0.03, .reorder = 0.02, .reorder_ns = 5 * SIM_MSEC, .duplicate = 0.01,
+	};
+	struct sim sim;
+	__u64 run;
+	int i;
+
+	for (run = 0; run < 10; run++) {
+		sim_init(&sim, seed() + run);
+		set_links(&sim, &link);
+		sim.config[SIM_A].ecn = true;
+		sim.config[SIM_B].ecn = true;
+		start_flows(_metadata, &sim);
+		for (i = 0; i < 30; i++) {
+			sim_run_for(&sim, sim_random(&sim) % (40 * SIM_MSEC));
+			sim.paused[SIM_A] = sim_random(&sim) & 1;
+			ASSERT_TRUE(is_faithful(sim.assoc[SIM_A], sim.now));
+			ASSERT_TRUE(is_faithful(sim.assoc[SIM_B], sim.now));
+		}
+		sim_exit(&sim);
+	}
+}
+
+/* What one side may be sent at most, by its windows */
+static bool charge(void *priv, __s64 bytes, bool always)
+{
+	(void)always;
+	*(__s64 *)priv += bytes;
+	return true;
+}
+
+static void *charged_alloc(void *priv, size_t size)
+{
+	(void)priv;
+	return malloc(size);
+}
+
+static void charged_free(void *priv, void *ptr)
+{
+	(void)priv;
+	free(ptr);
+}
+
+static void set_budget(struct htp_config *config, __s64 *charged)
+{
+	config->alloc = charged_alloc;
+	config->free = charged_free;
+	config->charge = charge;
+	config->priv = charged;
+	config->random = NULL;
+	config->stream_window = 64 * KB;
+	config->window = 256 * KB;
+	config->max_stream_window = 8 * MB;
+	config->max_window = 32 * MB;
+	config->max_stream_buffer = 8 * MB;
+}
+
+static bool is_charged(const struct sim *sim, enum sim_side side, __s64 charged)
+{
+	const struct htp_assoc *a = sim->assoc[side];
+
+	return charged == (__s64)(a->rx_limit - a->rx_consumed);
+}
+
+/* Windows have grown by then; the new process charges them, and new streams begin with more */
+TEST(windows_stay_as_large)
+{
+	const struct sim_link link = { .rate = 12500 * KB, .delay_ns = 40 * SIM_MSEC };
+	struct htp_stats before, after;
+	struct sim_flow *flow, *other;
+	__s64 charged[2] = { 0 };
+	struct bytes b = { 0 };
+	struct sim sim;
+	__u64 window;
+
+	sim_init(&sim, seed());
+	set_links(&sim, &link);
+	set_budget(&sim.config[SIM_A], &charged[SIM_A]);
+	set_budget(&sim.config[SIM_B], &charged[SIM_B]);
+	ASSERT_EQ(0, sim_start(&sim));
+	flow = sim_open(&sim, SIM_A, 40 * MB, 0);
+	ASSERT_NE(NULL, flow);
+	sim_run_for(&sim, 2 * SIM_SEC);
+	other = sim_peer(&sim, flow);
+	ASSERT_NE(NULL, other);
+	window = htp_stream_window(other->stream);
+	ASSERT_LT(1 * MB, window);
+	EXPECT_TRUE(is_charged(&sim, SIM_B, charged[SIM_B]));
+	before = stats_of(&sim, SIM_B);
+	ASSERT_EQ(0, move(&sim, SIM_B, &b));
+	ASSERT_EQ(0, move(&sim, SIM_A, &b));
+	after = stats_of(&sim, SIM_B);
+	EXPECT_EQ(window, htp_stream_window(other->stream));
+	EXPECT_EQ(before.window_bytes, after.window_bytes);
+	EXPECT_EQ(before.stream_window_bytes, after.stream_window_bytes);
+	EXPECT_TRUE(is_charged(&sim, SIM_A, charged[SIM_A]));
+	EXPECT_TRUE(is_charged(&sim, SIM_B, charged[SIM_B]));
+	ASSERT_EQ(0, sim_run(&sim, 60 * SIM_SEC));
+	EXPECT_TRUE(is_complete(&sim));
+	sim_run_for(&sim, 5 * SIM_SEC);
+	EXPECT_TRUE(is_settled(&sim));
+	sim_exit(&sim);
+	EXPECT_EQ(0, charged[SIM_A]);
+	EXPECT_EQ(0, charged[SIM_B]);
+	free(b.data);
+}
+
+/* The peer's counts go on, and ours; marks are tried anew, and found to arrive */
+TEST_F(sim, ecn_goes_on)
+{
+	struct sim *sim = &self->sim;
+	struct bytes b = { 0 };
+	int i;
+
+	set_links(sim, &(struct sim_link){
+		.rate = 5 * MB, .delay_ns = 10 * SIM_MSEC, .queue = 200 * KB, .mark = 30 * KB });
+	sim->config[SIM_A].ecn = true;
+	sim->config[SIM_B].ecn = true;
+	ASSERT_EQ(0, sim_start(sim));
+	ASSERT_NE(NULL, sim_open(sim, SIM_A, 6 * MB, 6 * MB));
+	for (i = 0; i < 6; i++) {
+		sim_run_for(sim, 150 * SIM_MSEC);
+		EXPECT_EQ(HTP_ECN_CAPABLE, stats_of(sim, i & 1).ecn_state);
+		ASSERT_EQ(0, move(sim, i & 1, &b));
+		EXPECT_EQ(HTP_ECN_TESTING, stats_of(sim, i & 1).ecn_state);
+	}
+	ASSERT_EQ(0, sim_run(sim, 60 * SIM_SEC));
+	EXPECT_TRUE(is_complete(sim));
+	for (i = SIM_A; i <= SIM_B; i++) {
+		EXPECT_EQ(HTP_ECN_CAPABLE, stats_of(sim, i).ecn_state);
+		EXPECT_EQ(0, stats_of(sim, i).ecn_failures);
+		EXPECT_LT(0, stats_of(sim, i).ecn_ce_told);
+	}
+	free(b.data);
+}
+
+/* The peer is somewhere else since; there it is found by the new process, too */
+TEST_F(sim, moves_after_the_peer_did)
+{
+	struct sim *sim = &self->sim;
+	struct bytes b = { 0 };
+
+	set_links(sim, &(struct sim_link){ .rate = 5 * MB, .delay_ns = 10 * SIM_MSEC });
+	ASSERT_EQ(0, sim_start(sim));
+	ASSERT_NE(NULL, sim_open(sim, SIM_A, 6 * MB, 6 * MB));
+	sim_run_for(sim, 100 * SIM_MSEC);
+	sim_move(sim, SIM_A, 1);
+	sim_run_for(sim, 500 * SIM_MSEC);
+	EXPECT_EQ(1, stats_of(sim, SIM_B).path_changes);
+	ASSERT_EQ(0, move(sim, SIM_B, &b));
+	EXPECT_EQ(0, htp_assoc_path(sim->assoc[SIM_B]));
+	sim_run_for(sim, 100 * SIM_MSEC);
+	ASSERT_EQ(0, move(sim, SIM_A, &b));
+	ASSERT_EQ(0, sim_run(sim, 60 * SIM_SEC));
+	EXPECT_TRUE(is_complete(sim));
+	EXPECT_EQ(1, stats_of(sim, SIM_B).path_changes);
+	free(b.data);
+}
+
+/* Neither the time that the peer has been silent, nor the size that arrived begins anew */
+TEST_F(sim, what_is_known_of_the_peer)
+{
+	struct sim *sim = &self->sim;
+	struct bytes b = { 0 };
+	__u64 mtu;
+
+	sim->config[SIM_A].probe_max = 4000;
+	sim->config[SIM_B].probe_max = 4000;
+	sim->config[SIM_A].dead_ns = 10 * SIM_SEC;
+	sim->config[SIM_A].keepalive_ns = 2 * SIM_SEC;
+	ASSERT_EQ(0, sim_start(sim));
+	ASSERT_NE(NULL, sim_open(sim, SIM_A, 2 * MB, 20 * MB));
+	sim_run_for(sim, 1 * SIM_SEC);
+	mtu = stats_of(sim, SIM_A).path_mtu;
+	EXPECT_EQ(4000, mtu);
+	ASSERT_EQ(0, move(sim, SIM_A, &b));
+	EXPECT_EQ(mtu, stats_of(sim, SIM_A).path_mtu);
+	sim->link[SIM_A].dead = true;
+	sim->link[SIM_B].dead = true;
+	sim_run_for(sim, 5 * SIM_SEC);
+	ASSERT_EQ(0, move(sim, SIM_A, &b));
+	EXPECT_FALSE(htp_assoc_is_closed(sim->assoc[SIM_A]));
+	sim_run_for(sim, 6 * SIM_SEC);
+	EXPECT_TRUE(htp_assoc_is_closed(sim->assoc[SIM_A]));
+	EXPECT_EQ(HTP_CODE_TIMEOUT, htp_assoc_code(sim->assoc[SIM_A]));
 	free(b.data);
 }
 
@@ -210,8 +421,10 @@ TEST(what_is_damaged_does_no_harm)
 							 sim_random(&sim) & 2 ? 0 : 0xff;
 		a = thaw(&sim.assoc[SIM_B]->config, copy, b.len, sim.now, &err);
 		refused += !a;
-		if (a)
+		if (a) {
+			ASSERT_TRUE(is_faithful(a, sim.now));
 			use(a, sim.now);
+		}
 		htp_assoc_destroy(a);
 	}
 	EXPECT_LT(500, refused);

@@ -73,10 +73,9 @@ static inline void fuzz_free(void *priv, void *ptr)
 	free(p);
 }
 
-static inline struct htp_assoc *fuzz_assoc_create(struct fuzz_mem *mem, bool initiator,
-						  __u64 now_ns)
+static inline struct htp_config fuzz_config(struct fuzz_mem *mem, bool initiator)
 {
-	const struct htp_config config = {
+	return (struct htp_config){
 		.peer_id = 0x1000 + !initiator,
 		.initiator = initiator,
 		.max_datagram = FUZZ_DATAGRAM,
@@ -95,6 +94,12 @@ static inline struct htp_assoc *fuzz_assoc_create(struct fuzz_mem *mem, bool ini
 		.free = fuzz_free,
 		.priv = mem,
 	};
+}
+
+static inline struct htp_assoc *fuzz_assoc_create(struct fuzz_mem *mem, bool initiator,
+						  __u64 now_ns)
+{
+	const struct htp_config config = fuzz_config(mem, initiator);
 
 	return htp_assoc_create(&config, now_ns);
 }
@@ -120,6 +125,8 @@ static inline void fuzz_destroy(struct htp_assoc *a, const struct fuzz_mem *mem)
 int	fuzz_assoc(const __u8 *data, size_t size);
 int	fuzz_control(const __u8 *data, size_t size);
 int	fuzz_datagram(const __u8 *data, size_t size);
+int	fuzz_freeze(const __u8 *data, size_t size);
+extern unsigned int fuzz_nr_thawed;	/* of its inputs */
 int	fuzz_segment(const __u8 *data, size_t size);
 
 #endif /* FUZZ_H */

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * usage: fuzz_seed DIR: writes inputs that the fuzzers can begin with: DIR/datagram/NN
- * with what two associations say to each other, DIR/assoc/NN with some scripts,
+ * with what two associations say to each other, DIR/freeze/NN with one of them as it is
+ * meanwhile, DIR/assoc/NN with some scripts,
  * DIR/segment/NN with handshakes, DIR/control/NN with requests.
  */
 #include <sys/stat.h>
 
 #include "fuzz.h"
+
+#include "htp/freeze.h"
 
 static int save(const char *dir, const char *name, int nr, const void *data, size_t len)
 {
@@ -70,6 +73,48 @@ static void talk(struct htp_assoc *a)
 	}
 }
 
+/* @priv is a file; times are those of the fuzzer, later than ours */
+static int put(void *priv, const void *data, size_t len)
+{
+	return len && fwrite(data, len, 1, priv) != 1 ? -EIO : 0;
+}
+
+/* As fuzz_freeze.c has it; a zero that is alone becomes longer */
+static size_t shrink(const char *data, size_t len, char *to)
+{
+	size_t i, n = 0, zeros;
+
+	for (i = 0; i < len; i += zeros ?: 1) {
+		for (zeros = 0; zeros < 256 && i + zeros < len && !data[i + zeros]; zeros++)
+			;
+		to[n++] = data[i];
+		if (zeros)
+			to[n++] = zeros - 1;
+	}
+	return n;
+}
+
+static int save_frozen(const char *dir, int nr, struct htp_assoc *a)
+{
+	struct htp_freezer freezer = { .put = put };
+	char *data = NULL, *small;
+	size_t len = 0;
+	int err;
+
+	freezer.priv = open_memstream(&data, &len);
+	if (!freezer.priv)
+		return -1;
+	err = htp_assoc_freeze(a, &freezer);
+	if (fclose(freezer.priv))
+		err = -1;
+	small = malloc(2 * len);
+	if (!err)
+		err = small ? save(dir, "freeze", nr, small, shrink(data, len, small)) : -1;
+	free(small);
+	free(data);
+	return err;
+}
+
 static int seed_datagrams(const char *dir)
 {
 	__u8 pkt[HTP_MIN_DATAGRAM], bytes[6000] = "request";
@@ -95,6 +140,40 @@ static int seed_datagrams(const char *dir)
 			err = save(dir, "datagram", nr++, pkt, len);
 			htp_assoc_rx(a[!(i & 1)], pkt, len, now);
 		}
+	}
+	htp_assoc_destroy(a[0]);
+	htp_assoc_destroy(a[1]);
+	return err;
+}
+
+/* In the middle of a few streams, of which one in three datagrams is lost */
+static int seed_frozen(const char *dir)
+{
+	__u8 pkt[HTP_MIN_DATAGRAM], bytes[100] = "request";
+	struct fuzz_mem mem[2] = { { 0 } };
+	struct htp_assoc *a[2];
+	struct htp_stream *s[4];
+	int i, n = 0, err = 0;
+	__u64 now = FUZZ_SEC;
+	ssize_t len;
+
+	a[0] = fuzz_assoc_create(&mem[0], true, now);
+	a[1] = fuzz_assoc_create(&mem[1], false, now);
+	for (i = 0; i < 16 && !err; i++, now += 7 * FUZZ_MSEC) {
+		if (i < 4)
+			s[i] = htp_stream_open(a[i & 1], bytes, 8, NULL);
+		if (i < 4 && (!s[i] || htp_stream_write(s[i], bytes, sizeof(bytes)) < 0))
+			err = -1;
+		if (i == 5)
+			htp_stream_finish(s[2]);
+		if (i == 8)
+			htp_stream_reset(s[1], HTP_CODE_APP_RESET);
+		htp_assoc_expire(a[i & 1], now);
+		talk(a[i & 1]);
+		while (!err && (len = htp_assoc_tx(a[i & 1], pkt, sizeof(pkt), now)) > 0)
+			if (n++ % 3)
+				htp_assoc_rx(a[!(i & 1)], pkt, len, now);
+		err = err ?: save_frozen(dir, i, a[0]);
 	}
 	htp_assoc_destroy(a[0]);
 	htp_assoc_destroy(a[1]);
@@ -175,5 +254,6 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	return seed_hellos(argv[1]) || seed_repair(argv[1]) || seed_datagrams(argv[1]) ||
+	       seed_frozen(argv[1]) ||
 	       seed_scripts(argv[1]) || seed_segments(argv[1]) || seed_requests(argv[1]);
 }
