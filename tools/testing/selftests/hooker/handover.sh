@@ -6,53 +6,10 @@
 
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
+# shellcheck source=handover_lib.sh
+. "$(dirname "$0")/handover_lib.sh"
 
-PORT=5000
 LINK=(both delay 5ms rate 100mbit queue 256k)
-
-# take_over HOST [OPTION...]: the old daemon becomes the background process "old-HOST"
-take_over()
-{
-	local host=$1
-
-	shift
-	LIB_PID["old-$host"]=$(bg_pid "hooker-$host")
-	mv "$(bg_err "hooker-$host")" "$(bg_err "old-$host")"
-	on_bg "$host" "hooker-$host" "$HOOKER" run --name "$(hooker_name "$host")" --takeover "$@"
-	wait_line "$(bg_out "hooker-$host")" '^hooker: ready' || {
-		hooker_log "$host"
-		cat "$(bg_err "old-$host")"
-		return 1
-	}
-	bg_wait "old-$host" 5 || {
-		echo "old daemon: exit status $?"
-		cat "$(bg_err "old-$host")"
-		return 1
-	}
-}
-
-# start_transfer NAME OPTION...: over each family, as NAME4 and NAME6
-start_transfer()
-{
-	local name=$1 v
-
-	shift
-	for v in 4 6; do
-		on_bg c "$name$v" "$TAPP" client -t 40 "$@" "$(addr s $v)" $PORT
-	done
-}
-
-# both_succeed NAME: clients, as NAME4 and NAME6
-both_succeed()
-{
-	local v result=0
-
-	for v in 4 6; do
-		bg_wait "$1$v" 40 || result=1
-		cat "$(bg_out "$1$v")"
-	done
-	return $result
-}
 
 # has_flows NUMBER BYTES: so many on both hosts, with that many bytes carried at least
 has_flows()
@@ -67,51 +24,10 @@ has_flows()
 	done
 }
 
-start()
-{
-	start_hookers "$@"
-	tapp_serve s $PORT -t 60 || die "no server"
-}
-
-# stop WHAT
-stop()
-{
-	local what=$1 host
-
-	bg_stop tapp-$PORT
-	for host in c s; do
-		tap_check "$what, host $host: hooker ends in order" hooker_stop $host
-		tap_check "$what, host $host: nothing stays behind" leak_check $host
-	done
-}
-
-# is_hooked FAMILY
-is_hooked()
-{
-	link_reset
-	tapp c -t 4 --up 100k --down 100k "$(addr s "$1")" $PORT || return
-	[ "$(link_get both 6 with_payload)" -eq 0 ]
-}
-
-# No association is made anew, no connection is reset.
-nothing_was_lost()
-{
-	local host name
-
-	for host in c s; do
-		for name in flows_reset peers_lost reset_sent reset_received open_refused; do
-			[ "$(counter $host $name)" -eq 0 ] && continue
-			hooker_show $host stats | grep "$name"
-			return 1
-		done
-	done
-	[ "$(counter c peers)" -eq 2 ] && [ "$(counter s peers)" -eq 2 ]
-}
-
-# under_load PROTO
+# under_load PROTO IP-PROTOCOL
 under_load()
 {
-	local what="hand-over, $1" up=$((20 << 20)) down=$((20 << 20)) host v
+	local number=$2 what="hand-over, $1" up=$((20 << 20)) down=$((20 << 20)) host v
 
 	start --proto "$1"
 	start_transfer bulk --up $up --down $down
@@ -126,15 +42,19 @@ under_load()
 	tap_check "$what: server has every byte" server_verified $PORT 0 2 $up
 	tap_check "$what: idle connections are there" has_flows 2 0
 	for v in 4 6; do
-		tap_check "$what: new connections are hooked, IPv$v" is_hooked $v
+		tap_check "$what: new connections are hooked, IPv$v" carried_by "$number" $v $PORT
 	done
 	tap_check "$what: nothing was lost" nothing_was_lost
+	tap_check "$what: associations are the same" has_peers 2
 	for v in 4 6; do
 		bg_signal idle$v
 		bg_wait idle$v
 	done
 	stop "$what"
 }
+
+# has_peers NUMBER: as many associations on both hosts
+has_peers() { [ "$(counter c peers)" -eq "$1" ] && [ "$(counter s peers)" -eq "$1" ]; }
 
 # Short ones all the time, so that handshakes are in each state
 while_connecting()
@@ -156,7 +76,6 @@ while_connecting()
 	for v in 4 6; do
 		for i in 1 2; do
 			tap_check "$what: none failed, IPv$v, $i" bg_wait "short$v$i" 40
-
 		done
 	done
 	stop "$what"
@@ -227,21 +146,13 @@ failures()
 	stop "$what"
 }
 
-# fails_with TEXT COMMAND...
-fails_with()
-{
-	"${@:2}" >"$LIB_TMP/fails" 2>&1 && return 1
-	cat "$LIB_TMP/fails"
-	grep -q "$1" "$LIB_TMP/fails"
-}
-
 need_hooker
 need_tapp
 need python3
-tap_plan $((2 * 15 + 14 + 14))
+tap_plan $((2 * 16 + 14 + 14))
 topo_up "${LINK[@]}"
-under_load udplite
-under_load udp
+under_load udplite 136
+under_load udp 17
 while_connecting
 failures
 tap_finish

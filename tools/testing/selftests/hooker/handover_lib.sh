@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the tests of hand-overs share. To be sourced behind lib.sh.
+
+PORT=5000
+
+# take_over HOST [OPTION...]: the old daemon becomes the background process "old-HOST"
+take_over()
+{
+	local host=$1
+
+	shift
+	LIB_PID["old-$host"]=$(bg_pid "hooker-$host")
+	mv "$(bg_err "hooker-$host")" "$(bg_err "old-$host")"
+	on_bg "$host" "hooker-$host" "$HOOKER" run --name "$(hooker_name "$host")" --takeover "$@"
+	wait_line "$(bg_out "hooker-$host")" '^hooker: ready' || {
+		hooker_log "$host"
+		cat "$(bg_err "old-$host")"
+		return 1
+	}
+	bg_wait "old-$host" 5 || {
+		echo "old daemon: exit status $?"
+		cat "$(bg_err "old-$host")"
+		return 1
+	}
+}
+
+# take_over_both [OPTION...]
+take_over_both()
+{
+	take_over c "$@" && take_over s "$@"
+}
+
+# start_transfer NAME OPTION...: over each family, as NAME4 and NAME6
+start_transfer()
+{
+	local name=$1 v
+
+	shift
+	for v in 4 6; do
+		on_bg c "$name$v" "$TAPP" client -t 40 "$@" "$(addr s $v)" $PORT
+	done
+}
+
+# both_succeed NAME: clients, as NAME4 and NAME6
+both_succeed()
+{
+	local v result=0
+
+	for v in 4 6; do
+		bg_wait "$1$v" 40 || result=1
+		cat "$(bg_out "$1$v")"
+	done
+	return $result
+}
+
+start()
+{
+	start_hookers "$@"
+	tapp_serve s $PORT -t 60 || die "no server"
+}
+
+# stop WHAT
+stop()
+{
+	local what=$1 host
+
+	bg_stop tapp-$PORT
+	for host in c s; do
+		tap_check "$what, host $host: hooker ends in order" hooker_stop $host
+		tap_check "$what, host $host: nothing stays behind" leak_check $host
+	done
+}
+
+# one_is_carried_by IP-PROTOCOL FAMILY PORT: all payload of a new connection; 6 is plain TCP
+one_is_carried_by()
+{
+	local proto
+
+	link_reset
+	tapp c -t 6 --up 100k --down 100k "$(addr s "$2")" "$3" || return
+	link_stats
+	[ "$(link_get both "$1" payload_bytes)" -ge 200000 ] || return
+	for proto in 6 17 136 253; do
+		[ "$proto" -eq "$1" ] || [ "$(link_get both $proto payload_bytes)" -le 20000 ] || return
+	done
+}
+
+# carried_by IP-PROTOCOL FAMILY PORT: at the second attempt, if the machine paused: a daemon
+# that seems to hang is not waited for
+carried_by() { one_is_carried_by "$@" || one_is_carried_by "$@"; }
+
+# No association is made anew, no connection is reset.
+nothing_was_lost()
+{
+	local host name
+
+	for host in c s; do
+		for name in flows_reset peers_lost reset_sent reset_received open_refused; do
+			[ "$(counter $host $name)" -eq 0 ] && continue
+			hooker_show $host stats | grep "$name"
+			return 1
+		done
+	done
+}
+
+# fails_with TEXT COMMAND...
+fails_with()
+{
+	"${@:2}" >"$LIB_TMP/fails" 2>&1 && return 1
+	cat "$LIB_TMP/fails"
+	grep -q "$1" "$LIB_TMP/fails"
+}

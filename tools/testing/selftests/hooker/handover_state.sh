@@ -1,0 +1,312 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What a daemon knows besides its connections goes on in the one that takes over: rules,
+# grown windows, the carrier in use, mechanisms, AF_XDP, a HELLO that waits for its answer.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=handover_lib.sh
+. "$(dirname "$0")/handover_lib.sh"
+
+PORT_PLAIN=5001
+PORT_UDP=5002
+PORT_EXP=5003
+LINK=(both delay 5ms rate 100mbit queue 256k)
+
+policy() { hooker_do "$1" policy "${@:2}"; }
+proto() { hooker_do "$1" proto "${@:2}"; }
+
+# serve PORT...
+serve()
+{
+	local port
+
+	for port; do
+		tapp_serve s "$port" -t 60 || die "no server"
+	done
+}
+
+# ---- rules ----
+
+rules_decide()
+{
+	local v
+
+	for v in 4 6; do
+		carried_by 6 $v $PORT_PLAIN && carried_by 17 $v $PORT_UDP &&
+			carried_by 136 $v $PORT || return
+	done
+}
+
+same_rules() { policy c list | diff "$LIB_TMP/rules" -; }
+
+# Both the deleted and the remaining one were written by another daemon.
+rules_change()
+{
+	policy c del pref 1000 && carried_by 136 4 $PORT_PLAIN && carried_by 17 4 $PORT_UDP &&
+		policy c add first port $PORT none && carried_by 6 4 $PORT &&
+		policy c flush && carried_by 136 4 $PORT && carried_by 136 4 $PORT_UDP
+}
+
+# The directory that the daemon serves is known still.
+rules_with_cgroups()
+{
+	local sub
+
+	sub=$(cgroup c)/sub
+	mkdir -p "$sub" && policy c add cgroup "$sub" none || return
+	fails_with "serves .* only" policy c add cgroup "$(cgroup s)" none || return
+	take_over c || return
+	policy c list | grep -q "cgroup $sub none" && rmdir "$sub" &&
+		policy c del cgroup "$sub" && [ -z "$(policy c list)" ]
+}
+
+uses_cubic() { hooker_show c peers -j | json_values cc | grep -qx cubic; }
+
+rules()
+{
+	local what="hand-over with rules"
+
+	start
+	serve $PORT_PLAIN $PORT_UDP
+	policy c load - <<-EOT || die "no rules"
+		add pref 1000 out port $PORT_PLAIN none
+		add pref 1010 out port $PORT_UDP via udp cc cubic
+	EOT
+	policy c list >"$LIB_TMP/rules"
+	tap_check "$what: they decide before" rules_decide
+	tap_check "$what: both hosts" take_over_both
+	tap_check "$what: both hosts again" take_over_both
+	tap_check "$what: they are the same" same_rules
+	tap_check "$what: they decide afterwards" rules_decide
+	tap_check "$what: they can be changed" rules_change
+	tap_check "$what: cgroups" rules_with_cgroups
+	tap_check "$what: another --cc" take_over c --cc cubic
+	tap_check "$what: it is in use" uses_cubic
+	tap_check "$what: it stays in use" take_over c
+	tap_check "$what: it still is" uses_cubic
+	bg_stop tapp-$PORT_PLAIN
+	bg_stop tapp-$PORT_UDP
+	stop "$what"
+}
+
+# ---- windows and memory ----
+
+largest_window()
+{
+	hooker_show s flows -j | json_values window_bytes | sort -n | tail -1
+}
+
+window_has_grown() { [ "$(largest_window)" -gt 600000 ] 2>/dev/null; }
+
+window_is_kept()
+{
+	local before after
+
+	before=$(largest_window)
+	take_over s || return
+	after=$(largest_window)
+	echo "before: $before, after: $after"
+	[ "$after" -ge "$before" ]
+}
+
+# Nobody reads for a while, so that senders' buffers are full.
+too_little_memory()
+{
+	fails_with "need more memory" on c "$HOOKER" run --name "$(hooker_name c)" --takeover \
+		--memory 16
+}
+
+windows()
+{
+	local what="hand-over with grown windows" up=$((25 << 20))
+
+	link_set both delay 25ms queue 1m
+	start
+	start_transfer bulk --up $up
+	wait_for 5 window_has_grown || note "$what: they don't"
+	tap_check "$what: they stay" window_is_kept
+	tap_check "$what: of senders" take_over c
+	tap_check "$what: transfers complete" both_succeed bulk
+	tap_check "$what: server has every byte" server_verified $PORT 0 2 $up
+	on_bg c many "$TAPP" client -t 40 -P 40 --up 2m --server-pause 1k:3000 "$(addr s)" $PORT
+	sleep 1.5
+	tap_check "$what: not with too little memory" too_little_memory
+	tap_check "$what: with enough" take_over c --memory 256
+	tap_check "$what: all is delivered" bg_wait many 40
+	tap_check "$what: nothing was lost" nothing_was_lost
+	link_set "${LINK[@]}"
+	stop "$what"
+}
+
+# ---- carriers ----
+
+# all_use PROTO: associations of both hosts
+all_use()
+{
+	local host
+
+	for host in c s; do
+		[ "$(hooker_show $host peers -j | json_values proto | sort -u)" = "$1" ] || return
+	done
+}
+
+fallen_back()
+{
+	local what="hand-over after a fall-back" up=$((8 << 20))
+
+	start
+	start_transfer bulk --up $up --down $up
+	wait_for 5 have_carried 2 300000 || note "$what: no transfer to interrupt"
+	link_set both blackhole 136
+	tap_check "$what: UDP is in use" wait_for 5 all_use udp
+	tap_check "$what: both hosts" take_over_both
+	link_set both blackhole none
+	tap_check "$what: it still is" all_use udp
+	tap_check "$what: transfers complete" both_succeed bulk
+	tap_check "$what: server has every byte" server_verified $PORT 0 2 $up
+	tap_check "$what: new connections use it" carried_by 17 4 $PORT
+	tap_check "$what: nothing was lost" nothing_was_lost
+	stop "$what"
+}
+
+has_mechanisms()
+{
+	local host
+
+	for host in c s; do
+		proto $host list -j | json_values name | sort | paste -sd' ' |
+			grep -qx 'exp253 udplite' || { proto $host list; return 1; }
+		proto $host list -j | json_values file | grep -qx "$EXP" || return
+	done
+}
+
+removed()
+{
+	local host
+
+	for host in c s; do
+		proto $host del exp253 force || return
+	done
+	carried_by 6 4 $PORT_EXP && carried_by 136 4 $PORT
+}
+
+mechanisms()
+{
+	local what="hand-over with mechanisms" up=$((8 << 20)) host v
+
+	start --udplite deployed
+	serve $PORT_EXP
+	for host in c s; do
+		proto $host add "$EXP" || die "no mechanism"
+	done
+	policy c add out port $PORT_EXP via exp253 || die "no rule"
+	start_transfer bulk --up $up --down $up
+	wait_for 5 have_carried 2 300000 || note "$what: no transfer to interrupt"
+	tap_check "$what: both hosts" take_over_both
+	tap_check "$what: both hosts again" take_over_both
+	tap_check "$what: they are there" has_mechanisms
+	tap_check "$what: transfers complete" both_succeed bulk
+	tap_check "$what: server has every byte" server_verified $PORT 0 2 $up
+	for v in 4 6; do
+		tap_check "$what: UDP-Lite carries, IPv$v" carried_by 136 $v $PORT
+		tap_check "$what: another one carries, IPv$v" carried_by 253 $v $PORT_EXP
+	done
+	tap_check "$what: nothing was lost" nothing_was_lost
+	tap_check "$what: they can be removed" removed
+	bg_stop tapp-$PORT_EXP
+	stop "$what"
+}
+
+sends_frames()
+{
+	local before host
+
+	for host in c s; do
+		before=$(counter $host xsk_frames)
+		tapp c --up 4m --down 4m "$(addr s)" $PORT || return
+		[ $(($(counter $host xsk_frames) - before)) -ge 1000 ] || return
+	done
+}
+
+af_xdp()
+{
+	local what="hand-over with AF_XDP" up=$((8 << 20))
+
+	start --carrier xsk
+	if [ -z "$(counter c xsk_frames)" ]; then
+		for what in "" ", transfers" ", frames" ", both hosts"; do
+			tap_skip "hand-over with AF_XDP$what" "there is none [kernel]"
+		done
+		stop "hand-over with AF_XDP"
+		return
+	fi
+	tap_check "$what: frames are sent" sends_frames
+	start_transfer bulk --up $up --down $up
+	wait_for 5 have_carried 2 300000 || note "$what: no transfer to interrupt"
+	tap_check "$what: both hosts" take_over_both
+	tap_check "$what: transfers complete" both_succeed bulk
+	tap_check "$what: frames are sent afterwards" sends_frames
+	stop "$what"
+}
+
+# ---- first contact ----
+
+waits_for_hello() { hooker_show c peers -j | json_values state | grep -qx hello; }
+
+# The first HELLOs are lost, and by then another daemon sends them
+hello()
+{
+	local what="hand-over in HELLO"
+
+	link_set both delay 200ms blackhole 17
+	start --proto udp
+	on_bg c first "$TAPP" client -t 10 --up 10k --down 10k "$(addr s)" $PORT
+	wait_for 3 waits_for_hello || note "$what: there is none"
+	tap_check "$what: of the client's host" take_over c
+	tap_check "$what: it goes on" waits_for_hello
+	link_set both blackhole none
+	tap_check "$what: the connection succeeds" bg_wait first 10
+	tap_check "$what: it was held for it" [ "$(counter c flows_left_native)" -eq 0 ]
+	tap_check "$what: and is carried" [ "$(counter c flows_active)" -eq 1 ]
+	link_set "${LINK[@]}"
+	stop "$what"
+}
+
+# ---- the new one dies ----
+
+# Programs are being loaded at these times
+killed()
+{
+	local what="new daemon is killed" pause
+
+	start
+	start_transfer bulk --up 8m --down 8m
+	wait_for 5 have_carried 2 300000 || note "$what: no transfer to interrupt"
+	for pause in 0.01 0.05 0.1; do
+		on_bg c doomed "$HOOKER" run --name "$(hooker_name c)" --takeover
+		sleep $pause
+		bg_signal doomed KILL
+		bg_wait doomed 5 2>/dev/null	# bash says that it was killed
+		tap_check "$what after $pause s: the old one goes on" counter c flows
+	done
+	tap_check "$what: the next one succeeds" take_over c
+	tap_check "$what: transfers complete" both_succeed bulk
+	tap_check "$what: nothing was lost" nothing_was_lost
+	stop "$what"
+}
+
+need_hooker
+need_tapp
+EXP=$(find_object exp253.bpf.o) || skip_all "exp253.bpf.o is not built [variant]"
+tap_plan $((15 + 12 + 11 + 15 + 8 + 9 + 10))
+topo_up "${LINK[@]}"
+rules
+windows
+fallen_back
+mechanisms
+af_xdp
+hello
+killed
+tap_finish
