@@ -96,6 +96,26 @@ static void repair_read(struct htp_reader *ctl, struct htp_reader *payload,
 	frame->data = htp_read_bytes(payload, frame->len);
 }
 
+/* Of two types that differ in coverage alone there is one from here on */
+static bool strip_loose(__u8 *type)
+{
+	switch (*type) {
+	case HTP_F_OPEN_LOOSE:
+		*type = HTP_F_OPEN;
+		return true;
+	case HTP_F_ACCEPT_LOOSE:
+		*type = HTP_F_ACCEPT;
+		return true;
+	case HTP_F_STREAM_LOOSE:
+		*type = HTP_F_STREAM;
+		return true;
+	case HTP_F_STREAM_FIN_LOOSE:
+		*type = HTP_F_STREAM_FIN;
+		return true;
+	}
+	return false;
+}
+
 /**
  * htp_frame_read() - read the next frame
  * @ctl:     the control part, not at its end
@@ -109,6 +129,7 @@ int htp_frame_read(struct htp_reader *ctl, struct htp_reader *payload,
 		   struct htp_rx_frame *frame)
 {
 	frame->type = htp_read_be(ctl, 1);
+	frame->loose = strip_loose(&frame->type);
 	switch (frame->type) {
 	case HTP_F_PADDING:
 	case HTP_F_PING:
@@ -189,10 +210,10 @@ size_t htp_frame_stream_hdr_len(__u64 stream, __u64 offset)
 	return 1 + htp_varint_len(stream) + htp_varint_len(offset) + 2;
 }
 
-void htp_frame_write_stream(struct htp_writer *w, __u64 stream, __u64 offset, __u32 len,
-			    bool fin)
+void htp_frame_write_stream(struct htp_writer *w, __u8 type, __u64 stream, __u64 offset,
+			    __u32 len)
 {
-	htp_write_be(w, fin ? HTP_F_STREAM_FIN : HTP_F_STREAM, 1);
+	htp_write_be(w, type, 1);
 	htp_write_varint(w, stream);
 	htp_write_varint(w, offset);
 	htp_write_be(w, 0x4000 | len, 2);

@@ -94,11 +94,15 @@ struct htp_config {
  *	       Sent: where it is to go
  * @ecn:       enum htp_ecn_mark. Received: as the IP header has it, 0 if that isn't known.
  *	       Sent: to be put there
+ * @covered:   sent: so many bytes from the first on must not arrive damaged, the others
+ *	       may; 0: none may. What arrives is to have been verified as far as its
+ *	       header and control part at least
  * @same_host: received: the address differs from that of the path in use by its port alone
  */
 struct htp_via {
 	__u32	path;
 	__u8	ecn;
+	__u32	covered;
 	bool	same_host;
 };
 
@@ -128,6 +132,7 @@ enum htp_ecn_state {
  * @retransmitted_bytes: of them, sent again
  * @repair_bytes:	 of datagrams with parity that were sent
  * @rx_repaired:	 datagrams rebuilt from parity
+ * @tx_partial:		 datagrams sent whose payload need not be covered
  * @lost_packets:	 declared lost
  * @spurious_losses:	 of them, acknowledged later
  * @ptos:		 probe time-outs
@@ -166,6 +171,7 @@ struct htp_stats {
 	__u64	tx_payload_bytes;
 	__u64	retransmitted_bytes;
 	__u64	repair_bytes, rx_repaired;
+	__u64	tx_partial;
 	__u64	lost_packets, spurious_losses, ptos;
 	__u64	rx_duplicates, rx_malformed;
 	__u64	srtt_ns, rttvar_ns, min_rtt_ns;
@@ -230,6 +236,8 @@ int	htp_assoc_path_mtu(struct htp_assoc *a, const struct htp_path_hint *hint, __
 void	htp_assoc_stats(const struct htp_assoc *a, struct htp_stats *stats);
 
 struct htp_stream *htp_stream_open(struct htp_assoc *a, const void *data, size_t len, void *owner);
+void	htp_stream_loosen(struct htp_stream *s);
+bool	htp_stream_is_loose(const struct htp_stream *s);
 int	htp_stream_accept(struct htp_stream *s, void *owner);
 void	htp_stream_reset(struct htp_stream *s, enum htp_code code);
 void	htp_stream_release(struct htp_stream *s);

@@ -174,6 +174,7 @@ struct htp_repair_frame {
  * @offset: STREAM: offset; MAX_*, BLOCKED: the limit; RESET: final size; PATH_*: data
  * @len:    bytes at @data
  * @code:   of RESET, CLOSE
+ * @loose:  OPEN, ACCEPT, STREAM: it was the type with LOOSE; @type is the one without
  * @data:   OPEN: its data; STREAM: the bytes
  * @ack:    ACK
  * @repair: REPAIR
@@ -181,6 +182,7 @@ struct htp_repair_frame {
 struct htp_rx_frame {
 	__u8		type;
 	__u64		stream, offset, len, code;
+	bool		loose;
 	const __u8	*data;
 	struct htp_ack	ack;
 
@@ -191,8 +193,8 @@ int	htp_frame_read(struct htp_reader *ctl, struct htp_reader *payload,
 		       struct htp_rx_frame *frame);
 bool	htp_frame_write_ack(struct htp_writer *w, const struct htp_ack *ack);
 size_t	htp_frame_stream_hdr_len(__u64 stream, __u64 offset);
-void	htp_frame_write_stream(struct htp_writer *w, __u64 stream, __u64 offset, __u32 len,
-			       bool fin);
+void	htp_frame_write_stream(struct htp_writer *w, __u8 type, __u64 stream, __u64 offset,
+			       __u32 len);
 
 /**
  * struct htp_acks - packets received, and when to say so
@@ -419,6 +421,7 @@ bool	htp_repair_is_due(const struct htp_assoc *a, bool more);
 void	htp_repair_write(struct htp_assoc *a, struct htp_writer *w);
 void	htp_repair_end(struct htp_assoc *a);
 void	htp_repair_drop(struct htp_assoc *a);
+void	htp_repair_decline(struct htp_assoc *a);
 void	htp_repair_on_packet(struct htp_assoc *a, __u8 group, const __u8 *p, size_t len,
 			     __u16 ctl_len);
 void	htp_repair_on_frame(struct htp_assoc *a, const struct htp_rx_frame *frame);
@@ -585,6 +588,8 @@ enum htp_want {
  * @rx:		 bytes in
  * @window:	 of them
  * @local:	 opened by this side
+ * @loose:	 the application takes damaged bytes, and may send such
+ * @peer_loose:	 so does the peer's
  * @opened:	 OPEN was sent or came. Before that the application doesn't know it
  * @accepted:	 ACCEPT came, or htp_stream_accept() was called
  * @dead:	 reset, by whomever
@@ -611,6 +616,7 @@ struct htp_stream {
 	struct htp_recvq	rx;
 	struct htp_window	window;
 	bool			local, opened, accepted, dead, owes_reset, stub, finished, released;
+	bool			loose, peer_loose;
 };
 
 /* freeze.c, freeze_stream.c: see freeze.h. No window or buffer that is thawed is larger */

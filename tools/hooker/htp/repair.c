@@ -32,7 +32,7 @@
 #define QUEUE_NS		(4 * HTP_MSEC)
 #define DONE			HTP_REPAIR_GROUP_MAX
 
-/* FNV-1a: a checksum that covers less than the datagram may let damage into the XOR */
+/* FNV-1a: what was rebuilt has no other checksum */
 static __u32 repair_hash(const __u8 *p, size_t len)
 {
 	__u32 hash = 2166136261U;
@@ -180,6 +180,13 @@ void htp_repair_end(struct htp_assoc *a)
 	r->credit -= htp_min(r->credit, REPAIR_COST);
 	r->due_ns = HTP_NEVER;
 	r->tx.nr = 0;
+}
+
+/* The packet for which htp_repair_group() was asked is in no group after all */
+void htp_repair_decline(struct htp_assoc *a)
+{
+	if (!a->repair.tx.nr)
+		a->repair.tx.id--;
 }
 
 /* The group never gets its parity: datagrams have become smaller than that would be */

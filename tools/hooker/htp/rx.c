@@ -20,6 +20,7 @@
  * @eliciting: it asks for an ACK
  * @closes:    it holds CLOSE
  * @repairs:   it holds REPAIR
+ * @loose:     it holds bytes that may have been damaged
  */
 struct rx_packet {
 	__u64			pn;
@@ -27,7 +28,7 @@ struct rx_packet {
 	struct htp_reader	ctl, payload;
 	size_t			len;
 	__u32			path;
-	bool			eliciting, closes, repairs;
+	bool			eliciting, closes, repairs, loose;
 };
 
 static int packet_read_hdr(const struct htp_assoc *a, const __u8 *pkt, size_t len,
@@ -65,7 +66,16 @@ static bool is_eliciting(__u8 type)
 	return true;
 }
 
-/* 0, -EBADMSG, or -EPROTO if all was well up to a frame we don't know */
+static bool is_loose(const struct htp_rx_frame *frame)
+{
+	return frame->loose &&
+	       (frame->type == HTP_F_STREAM || frame->type == HTP_F_STREAM_FIN);
+}
+
+/*
+ * 0, -EBADMSG, or -EPROTO if all was well up to a frame we don't know. Damaged bytes in the
+ * sum of a group would damage what is rebuilt from it, and that may be anybody's.
+ */
 static int packet_check_frames(struct rx_packet *p)
 {
 	struct htp_reader ctl = p->ctl, payload = p->payload;
@@ -81,8 +91,9 @@ static int packet_check_frames(struct rx_packet *p)
 		p->repairs |= frame.type == HTP_F_REPAIR;
 		p->closes |= frame.type == HTP_F_CLOSE;
 		p->eliciting |= is_eliciting(frame.type);
+		p->loose |= is_loose(&frame);
 	}
-	return htp_reader_left(&payload) ? -EBADMSG : 0;
+	return htp_reader_left(&payload) || (p->loose && p->group) ? -EBADMSG : 0;
 }
 
 static void on_max_data(struct htp_assoc *a, __u64 limit)
@@ -171,7 +182,7 @@ static void rx_repaired(struct htp_assoc *a, __u8 group)
 	p.ctl.end = g->data + g->ctl_len;
 	p.payload.p = p.ctl.end;
 	p.payload.end = g->data + g->len;
-	if (packet_check_frames(&p) || p.repairs)
+	if (packet_check_frames(&p) || p.repairs || p.loose)
 		return;
 	a->stats.rx_repaired++;
 	packet_apply(a, &p);

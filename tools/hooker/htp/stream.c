@@ -278,6 +278,30 @@ struct htp_stream *htp_stream_open(struct htp_assoc *a, const void *data, size_t
 }
 
 /**
+ * htp_stream_loosen() - this side's application takes damaged bytes, and may send such
+ * @s: opened just now, or about to be accepted
+ *
+ * If the peer's application does, too, bytes of the stream are sent in datagrams that
+ * needn't be covered behind their control part, from when the peer is known to have
+ * said so. What is lost is still repeated, and everything but the bytes is right.
+ */
+void htp_stream_loosen(struct htp_stream *s)
+{
+	s->loose = true;
+}
+
+/**
+ * htp_stream_is_loose() - did both sides loosen the stream?
+ * @s: stream
+ *
+ * Return: true as far as is known by now.
+ */
+bool htp_stream_is_loose(const struct htp_stream *s)
+{
+	return s->loose && s->peer_loose;
+}
+
+/**
  * htp_stream_accept() - take a stream that the peer opened
  * @s:     stream that came with HTP_EV_OPENED
  * @owner: what htp_stream_owner() returns from now on

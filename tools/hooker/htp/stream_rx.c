@@ -112,6 +112,7 @@ static int on_open(struct htp_stream *s, const struct htp_rx_frame *frame)
 	s->open_data = copy;
 	s->open_len = frame->len;
 	s->opened = true;
+	s->peer_loose = frame->loose;
 	htp_stream_raise(s, HTP_EV_OPENED);	/* along with what waited for it */
 	return 0;
 }
@@ -124,10 +125,12 @@ static void set_accepted(struct htp_stream *s)
 	htp_stream_raise(s, HTP_EV_ACCEPTED);
 }
 
-static int on_accept(struct htp_stream *s)
+/* Bytes may have come first, so it may be accepted already */
+static int on_accept(struct htp_stream *s, const struct htp_rx_frame *frame)
 {
 	if (!s->local)
 		return -EPROTO;
+	s->peer_loose |= frame->loose;
 	set_accepted(s);
 	return 0;
 }
@@ -198,6 +201,9 @@ static int on_stream(struct htp_stream *s, const struct htp_rx_frame *frame)
 	bool had_end = s->rx.contig == s->rx.final;
 	int err = check_end(s, end, fin);
 
+	/* nobody may damage bytes of an application that doesn't expect it */
+	if (frame->loose && !s->loose)
+		return -EPROTO;
 	if (!err && unopened_is_full(s, end))
 		err = -ENOMEM;
 	if (!err && !s->dead)
@@ -272,7 +278,7 @@ int htp_stream_on_frame(struct htp_assoc *a, const struct htp_rx_frame *frame)
 	case HTP_F_OPEN:
 		return on_open(s, frame);
 	case HTP_F_ACCEPT:
-		return on_accept(s);
+		return on_accept(s, frame);
 	case HTP_F_STREAM:
 	case HTP_F_STREAM_FIN:
 		return on_stream(s, frame);

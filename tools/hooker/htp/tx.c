@@ -25,6 +25,8 @@
  * @owner:	of each frame with bytes, its stream
  * @ack_largest: newest packet acknowledged in it, HTP_NEVER: no ACK
  * @is_full:	stop looking for more
+ * @has_loose:	it holds bytes that may be damaged
+ * @has_firm:	it holds others
  * @group:	of the parity that will cover it; 0: none
  */
 struct tx_packet {
@@ -33,7 +35,7 @@ struct tx_packet {
 	__u16			nr_frames;
 	const struct htp_stream	*owner[HTP_PACKET_FRAMES];
 	__u64			ack_largest;
-	bool			is_full;
+	bool			is_full, has_loose, has_firm;
 	__u8			group;
 };
 
@@ -160,12 +162,30 @@ static bool packet_keep(struct tx_packet *p, const struct htp_writer *old)
 	return false;
 }
 
+/* As it stands in the datagram; books have OPEN, ACCEPT and STREAM only */
+static __u8 type_on_wire(__u8 type, bool loose)
+{
+	if (!loose)
+		return type;
+	switch (type) {
+	case HTP_F_OPEN:
+		return HTP_F_OPEN_LOOSE;
+	case HTP_F_ACCEPT:
+		return HTP_F_ACCEPT_LOOSE;
+	case HTP_F_STREAM:
+		return HTP_F_STREAM_LOOSE;
+	case HTP_F_STREAM_FIN:
+		return HTP_F_STREAM_FIN_LOOSE;
+	}
+	return type;
+}
+
 static bool put_frame(struct htp_assoc *a, struct tx_packet *p, __u8 type,
 		      const struct htp_stream *s, __u64 value)
 {
 	struct htp_writer old = p->w;
 
-	htp_write_be(&p->w, type, 1);
+	htp_write_be(&p->w, type_on_wire(type, s && s->loose), 1);
 	if (type == HTP_F_BLOCKED || type == HTP_F_MAX_STREAM_DATA || s)
 		htp_write_varint(&p->w, s ? s->id : 0);
 	if (type == HTP_F_RESET)
@@ -187,17 +207,20 @@ static ssize_t put_stream(struct htp_assoc *a, struct tx_packet *p, const struct
 			  __u64 offset, __u64 len)
 {
 	size_t room = htp_writer_left(&p->w), hdr = htp_frame_stream_hdr_len(s->id, offset);
-	bool fin;
+	bool loose = len && htp_stream_is_loose(s);
+	__u8 type;
 
 	if (p->nr_frames == HTP_PACKET_FRAMES || room < hdr + htp_min(len, SPLINTER)) {
 		p->is_full = true;
 		return -1;
 	}
 	len = htp_min(len, room - hdr);
-	fin = s->tx.finished && offset + len == s->tx.end;
-	htp_frame_write_stream(&p->w, s->id, offset, len, fin);
+	type = s->tx.finished && offset + len == s->tx.end ? HTP_F_STREAM_FIN : HTP_F_STREAM;
+	htp_frame_write_stream(&p->w, type_on_wire(type, loose), s->id, offset, len);
 	p->w.end -= len;
-	packet_record(a, p, fin ? HTP_F_STREAM_FIN : HTP_F_STREAM, s, offset, len);
+	p->has_loose |= loose;
+	p->has_firm |= len && !loose;
+	packet_record(a, p, type, s, offset, len);
 	a->stats.tx_payload_bytes += len;
 	return len;
 }
@@ -332,7 +355,19 @@ static void packet_begin(struct tx_packet *p, __u8 *pkt, size_t cap)
 	p->nr_frames = 0;
 	p->ack_largest = HTP_NEVER;
 	p->is_full = false;
+	p->has_loose = false;
+	p->has_firm = false;
 	p->group = 0;
+}
+
+/* Control parts are always covered. Bytes are if only one of them must not be damaged */
+static void packet_cover(struct htp_assoc *a, const struct tx_packet *p)
+{
+	a->via.covered = 0;
+	if (!p->has_loose || p->has_firm)
+		return;
+	a->via.covered = HTP_HDR_LEN + (p->w.p - p->start);
+	a->stats.tx_partial++;
 }
 
 /* Copy the bytes behind the control part and put the header before it; the length */
@@ -356,6 +391,7 @@ static size_t packet_end(struct htp_assoc *a, struct tx_packet *p, __u8 *pkt)
 		htp_sendq_copy(&p->owner[i]->tx, frame->offset, to, frame->len);
 		to += frame->len;
 	}
+	packet_cover(a, p);
 	a->stats.tx_datagrams++;
 	a->stats.tx_bytes += to - pkt;
 	return to - pkt;
@@ -432,11 +468,13 @@ static size_t write_packet(struct htp_assoc *a, __u8 *pkt, size_t cap, bool only
 	}
 	if (p.w.p == p.start)
 		return 0;
-	if (p.nr_frames)
+	if (p.nr_frames && !p.has_loose)
 		p.group = group;
+	else if (group && p.has_loose)
+		htp_repair_decline(a);
 	len = packet_end(a, &p, pkt);
 	if (p.nr_frames) {
-		htp_repair_on_sent(a, group, pkt, len, p.w.p - p.start);
+		htp_repair_on_sent(a, p.group, pkt, len, p.w.p - p.start);
 		pace(a, len);
 		if (a->rc.probes)
 			a->rc.probes--;
@@ -494,6 +532,7 @@ ssize_t htp_assoc_tx(struct htp_assoc *a, void *pkt, size_t cap, __u64 now_ns)
 		return -EMSGSIZE;
 	a->via.path = a->paths.used;
 	a->via.ecn = HTP_ECN_NONE;
+	a->via.covered = 0;
 	if (a->closed)
 		return write_close(a, pkt, cap);
 	if (cap < a->pmtu.limit)

@@ -73,8 +73,12 @@ enum htp_frame {
 	HTP_F_ACK_ECN		= 0x0b,	/* ACK, then counts of marks: RFC 9000, 19.3.2 */
 	HTP_F_PATH_CHALLENGE	= 0x0c,	/* 8 bytes: RFC 9000, 19.17 */
 	HTP_F_PATH_RESPONSE	= 0x0d,	/* the same 8 bytes, by the path they came by */
+	HTP_F_OPEN_LOOSE	= 0x0e,	/* OPEN; this side takes damaged bytes on the stream */
+	HTP_F_ACCEPT_LOOSE	= 0x0f,	/* ACCEPT, likewise */
 	HTP_F_STREAM		= 0x10,	/* stream, offset, length; bytes in the payload */
 	HTP_F_STREAM_FIN	= 0x11,	/* the same, and the stream ends at offset + length */
+	HTP_F_STREAM_LOOSE	= 0x12,	/* STREAM whose bytes need not be covered */
+	HTP_F_STREAM_FIN_LOOSE	= 0x13,	/* STREAM_FIN, likewise */
 };
 
 /* Codes of RESET and CLOSE */

@@ -482,19 +482,22 @@ TEST_F(receiver, rebuilt_is_checked)
 	const __u8 parity[HTP_REPAIR_HDR_LEN] = { HTP_F_REPAIR, 1, 1 };
 	const __u8 unknown[] = { 0x3f }, ping[] = { HTP_F_PING };
 	const __u8 long_stream[] = { HTP_F_STREAM, STREAM, 0, 1 };
+	const __u8 loose[] = { HTP_F_STREAM_LOOSE, STREAM, 0, 0 };
 	const __u8 close[] = { HTP_F_CLOSE, HTP_CODE_SHUTDOWN };
 
+	htp_stream_loosen(self->s);
 	feed_inner(self, 1, parity, sizeof(parity));
 	feed_inner(self, 2, unknown, sizeof(unknown));
 	feed_inner(self, 3, long_stream, sizeof(long_stream));
 	feed_inner(self, 4, NULL, 0);
+	feed_inner(self, 5, loose, sizeof(loose));
 	EXPECT_EQ(0, repaired(self));
 	EXPECT_FALSE(htp_assoc_is_closed(self->a));
-	feed_inner(self, 5, ping, sizeof(ping));
+	feed_inner(self, 6, ping, sizeof(ping));
 	EXPECT_EQ(1, repaired(self));
 
 	/* the bytes lie in memory that the end of the association returns */
-	feed_inner(self, 6, close, sizeof(close));
+	feed_inner(self, 7, close, sizeof(close));
 	EXPECT_TRUE(htp_assoc_is_closed(self->a));
 	EXPECT_EQ(HTP_CODE_SHUTDOWN, htp_assoc_code(self->a));
 }

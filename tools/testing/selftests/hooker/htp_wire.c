@@ -237,7 +237,7 @@ TEST(nonsense_frames)
 	const __u8 stream_long[] = { HTP_F_STREAM, 2, 0, 6 };
 	const __u8 stream_fits[] = { HTP_F_STREAM, 2, 0, 5 };
 	const __u8 open_long[] = { HTP_F_OPEN, 2, 2, 0 };
-	const __u8 unknown[] = { 0x12 };
+	const __u8 unknown[] = { 0x14 };
 	struct htp_rx_frame frame;
 
 	EXPECT_EQ(-EBADMSG, read_bytes(ack_first, sizeof(ack_first), &frame));
@@ -252,6 +252,36 @@ TEST(nonsense_frames)
 	EXPECT_EQ(0, read_bytes(stream_fits, sizeof(stream_fits), &frame));
 	EXPECT_EQ(-EBADMSG, read_bytes(open_long, sizeof(open_long), &frame));
 	EXPECT_EQ(-EPROTO, read_bytes(unknown, sizeof(unknown), &frame));
+}
+
+/* Types that say more of the bytes and else are as others */
+TEST(loose_frames)
+{
+	static const struct {
+		__u8	bytes[5];
+		size_t	len;
+		__u8	type;
+		bool	loose;
+	} frames[] = {
+		{ { HTP_F_OPEN, 2, 1, 'x' }, 4, HTP_F_OPEN, false },
+		{ { HTP_F_OPEN_LOOSE, 2, 1, 'x' }, 4, HTP_F_OPEN, true },
+		{ { HTP_F_ACCEPT, 3 }, 2, HTP_F_ACCEPT, false },
+		{ { HTP_F_ACCEPT_LOOSE, 3 }, 2, HTP_F_ACCEPT, true },
+		{ { HTP_F_STREAM, 2, 0, 5 }, 4, HTP_F_STREAM, false },
+		{ { HTP_F_STREAM_LOOSE, 2, 0, 5 }, 4, HTP_F_STREAM, true },
+		{ { HTP_F_STREAM_FIN, 2, 0, 5 }, 4, HTP_F_STREAM_FIN, false },
+		{ { HTP_F_STREAM_FIN_LOOSE, 2, 0, 5 }, 4, HTP_F_STREAM_FIN, true },
+	};
+	struct htp_rx_frame frame;
+	size_t i;
+
+	for (i = 0; i < sizeof(frames) / sizeof(frames[0]); i++) {
+		frame.loose = !frames[i].loose;
+		ASSERT_EQ(0, read_bytes(frames[i].bytes, frames[i].len, &frame));
+		EXPECT_EQ(frames[i].type, frame.type);
+		EXPECT_EQ(frames[i].loose, frame.loose);
+		EXPECT_EQ(-EBADMSG, read_bytes(frames[i].bytes, frames[i].len - 1, &frame));
+	}
 }
 
 /* RFC 9000, A.3, and both ends of the number space */

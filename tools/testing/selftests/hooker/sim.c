@@ -154,11 +154,21 @@ static struct sim_packet *heap_pop(struct sim *sim)
 	return top;
 }
 
-static void flip_bit(struct sim *sim, struct sim_packet *packet)
+/* Returns whether it is delivered nevertheless */
+static bool flip_bit(struct sim *sim, enum sim_side from, struct sim_packet *packet)
 {
-	__u64 bit = sim_random(sim) % (8 * packet->len);
+	__u32 covered = htp_assoc_tx_via(sim->assoc[from])->covered;
+	struct sim_link *link = &sim->link[from];
+	__u64 bit;
 
+	if (!link->deliver_bad && !link->partial)
+		return false;
+	bit = sim_random(sim) % (8 * packet->len);
 	packet->data[bit / 8] ^= 1 << (bit % 8);
+	if (link->partial && (!covered || bit / 8 < covered))
+		return false;
+	link->nr_damaged++;
+	return true;
 }
 
 static void deliver(struct sim *sim, enum sim_side from, const __u8 *pkt, size_t len, __u8 ecn,
@@ -178,13 +188,10 @@ static void deliver(struct sim *sim, enum sim_side from, const __u8 *pkt, size_t
 	packet->ecn = ecn;
 	packet->len = len;
 	memcpy(packet->data, pkt, len);
-	if (chance(sim, link->corrupt)) {
-		if (!link->deliver_bad) {
-			link->nr_lost++;
-			free(packet);
-			return;
-		}
-		flip_bit(sim, packet);
+	if (chance(sim, link->corrupt) && !flip_bit(sim, from, packet)) {
+		link->nr_lost++;
+		free(packet);
+		return;
 	}
 	if (chance(sim, link->reorder))
 		packet->at_ns += sim_random(sim) % (link->reorder_ns + 1);
@@ -373,11 +380,24 @@ static void flow_write(struct sim *sim, struct sim_flow *flow)
 		sim->errors++;
 }
 
+static bool is_loose(const struct sim *sim, enum sim_side side, __u64 id)
+{
+	return sim->loose[side] >> (id / 2 % 64) & 1;
+}
+
 static void compare(struct sim *sim, struct sim_flow *flow, const struct iovec *iov)
 {
-	if (memcmp(iov->iov_base, pattern_at(flow->id, flow->side, flow->received), iov->iov_len))
-		sim->errors++;
+	const __u8 *want = pattern_at(flow->id, flow->side, flow->received);
+	const __u8 *got = iov->iov_base;
+	size_t i;
+
 	flow->received += iov->iov_len;
+	if (!memcmp(got, want, iov->iov_len))
+		return;
+	if (!is_loose(sim, SIM_A, flow->id) || !is_loose(sim, SIM_B, flow->id))
+		sim->errors++;
+	for (i = 0; i < iov->iov_len; i++)
+		flow->bad_bits += __builtin_popcount(got[i] ^ want[i]);
 }
 
 /* Read all there is */
@@ -401,6 +421,12 @@ void sim_read(struct sim *sim, struct sim_flow *flow)
 		sim->errors++;
 }
 
+static void loosen(const struct sim *sim, struct sim_flow *flow)
+{
+	if (is_loose(sim, flow->side, flow->id))
+		htp_stream_loosen(flow->stream);
+}
+
 static void flow_opened(struct sim *sim, enum sim_side side, struct htp_stream *s)
 {
 	struct sim_flow *flow;
@@ -418,6 +444,7 @@ static void flow_opened(struct sim *sim, enum sim_side side, struct htp_stream *
 	flow->id = htp_stream_id(s);
 	flow->to_recv = get64(open);
 	flow->to_send = get64(open + 8);
+	loosen(sim, flow);
 	if (htp_stream_accept(s, flow))
 		sim->errors++;
 	flow_write(sim, flow);
@@ -765,6 +792,7 @@ struct sim_flow *sim_open(struct sim *sim, enum sim_side side, __u64 up, __u64 d
 		return NULL;
 	}
 	flow->id = htp_stream_id(flow->stream);
+	loosen(sim, flow);
 	flow->to_send = up;
 	flow->to_recv = down;
 	flow_write(sim, flow);

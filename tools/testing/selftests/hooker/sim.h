@@ -40,6 +40,7 @@ enum sim_side {
  * @reorder_ns:	   likewise
  * @corrupt:	   that one bit of it flips: dropped, as a checksum would
  * @deliver_bad:   or delivered
+ * @partial:	   or delivered if it is a bit that needn't be covered, and only then
  * @burst:	   probability that a bad time begins with a datagram (Gilbert-Elliott)
  * @burst_end:	   that it ends with one
  * @burst_loss:	   that a datagram is lost meanwhile
@@ -60,7 +61,7 @@ struct sim_link {
 	__u64	queue;
 	double	loss, duplicate, reorder, corrupt;
 	__u64	reorder_ns;
-	bool	deliver_bad;
+	bool	deliver_bad, partial;
 	double	burst, burst_end, burst_loss;
 	__u64	drop_mask;
 	bool	dead;
@@ -79,6 +80,7 @@ struct sim_link {
 	__u64	nr_sent;	/* datagrams offered */
 	__u64	nr_lost;
 	__u64	nr_overflow;	/* of these, the queue had no room for */
+	__u64	nr_damaged;	/* delivered with a bit that flipped */
 	__u64	wire_bytes;	/* offered, with overhead */
 	__u64	nr_too_big;	/* beyond @mtu */
 	__u64	most;		/* bytes of the largest datagram offered */
@@ -94,6 +96,7 @@ struct sim_link {
  * @sent:     committed so far
  * @to_recv:  bytes expected
  * @received: read so far
+ * @bad_bits: wrong in what was read; errors unless both ends are loose
  * @saw_end:  -ENODATA was read
  * @accepted: HTP_EV_ACCEPTED came
  * @reset:    HTP_EV_RESET came
@@ -106,7 +109,7 @@ struct sim_flow {
 	enum sim_side		side;
 	struct htp_stream	*stream;
 	__u64			id;
-	__u64			to_send, sent, to_recv, received;
+	__u64			to_send, sent, to_recv, received, bad_bits;
 	bool			saw_end, accepted, reset, finished;
 	enum htp_code		code;
 	__u64			done_ns;
@@ -139,6 +142,7 @@ struct sim_mem {
  * @tick_ns:  timers fire at multiples of this, 0: exactly
  * @paused:   the side's application doesn't read
  * @refuse:   the side resets streams opened by the other
+ * @loose:    the side's end of the n-th stream takes damaged bytes if bit n % 64 is set
  * @linger:   ends of flows are not released when they finish
  * @audit:    look inside after each step
  * @flows:    all ends, newest first; owned
@@ -163,6 +167,7 @@ struct sim {
 	struct sim_mem		mem[2];
 	__u64			now, tick_ns;
 	bool			paused[2], refuse[2], linger, audit;
+	__u64			loose[2];
 	struct sim_flow		*flows;
 	unsigned int		nr_live, errors;
 	__u64			nr_timers[2];

@@ -5,7 +5,8 @@
  * the first byte forbids it, datagrams that no honest peer would send.
  *
  * Whatever comes, memory is bounded and returned, and after the usual loop no deadline
- * is due. While nothing was forged, streams also deliver what was written.
+ * is due. While nothing was forged, streams also deliver what was written, or, if the
+ * first byte has them take damaged bytes, as many bytes and no error.
  */
 #include "fuzz.h"
 
@@ -28,6 +29,7 @@ enum fuzz_op {
 struct packet {
 	int	to;
 	size_t	len;
+	__u32	covered;
 	__u8	data[FUZZ_DATAGRAM_MAX];
 };
 
@@ -55,6 +57,7 @@ struct side {
  * @mtu:    larger ones don't pass
  * @now:    virtual time
  * @honest: forging is forbidden
+ * @loose:  all streams take damaged bytes
  */
 struct fuzz {
 	const __u8	*p, *end;
@@ -64,7 +67,7 @@ struct fuzz {
 	int		nr;
 	ssize_t		mtu;
 	__u64		now;
-	bool		honest;
+	bool		honest, loose;
 };
 
 static unsigned int take(struct fuzz *f, int bytes)
@@ -105,6 +108,7 @@ static void queue_remove(struct fuzz *f, int i)
 
 static void queue_add(struct fuzz *f, int to, const __u8 *pkt, ssize_t len)
 {
+	const struct htp_via *via = htp_assoc_tx_via(f->side[!to].a);
 	struct packet *packet;
 
 	if (f->nr == MAX_QUEUE || len > f->mtu)
@@ -112,6 +116,7 @@ static void queue_add(struct fuzz *f, int to, const __u8 *pkt, ssize_t len)
 	packet = f->packet[f->nr++];
 	packet->to = to;
 	packet->len = len;
+	packet->covered = via->covered;
 	memcpy(packet->data, pkt, len);
 }
 
@@ -131,7 +136,7 @@ static struct app *app_free(struct side *side)
 	return NULL;
 }
 
-static void app_opened(struct side *side, struct htp_stream *s)
+static void app_opened(struct fuzz *f, struct side *side, struct htp_stream *s)
 {
 	struct app *app = app_free(side);
 
@@ -141,6 +146,8 @@ static void app_opened(struct side *side, struct htp_stream *s)
 		return;
 	}
 	app->s = s;
+	if (f->loose)
+		htp_stream_loosen(s);
 	htp_stream_accept(s, app);
 }
 
@@ -151,7 +158,7 @@ static void app_events(struct fuzz *f, int i)
 
 	while ((s = htp_assoc_event(f->side[i].a, &events))) {
 		if (events & HTP_EV_OPENED)
-			app_opened(&f->side[i], s);
+			app_opened(f, &f->side[i], s);
 		else
 			FUZZ_CHECK(htp_stream_owner(s));
 	}
@@ -186,14 +193,25 @@ static void deliver(struct fuzz *f, int i)
 	FUZZ_CHECK(!err || err == -ENOMEM || !f->honest);
 }
 
+/* Anywhere, or, as on an honest path, where no checksum would notice it */
+static void damage(struct fuzz *f, struct packet *packet)
+{
+	size_t from = f->honest ? packet->covered : 0;
+
+	if (f->honest && !packet->covered)
+		return;
+	FUZZ_CHECK(from < packet->len);
+	packet->data[from + take(f, 2) % (packet->len - from)] ^= take(f, 1);
+}
+
 static void op_packet(struct fuzz *f, enum fuzz_op op, unsigned int arg)
 {
 	int i = f->nr ? arg % f->nr : 0;
 
 	if (!f->nr)
 		return;
-	if (op == OP_DAMAGE && !f->honest)
-		f->packet[i]->data[take(f, 2) % f->packet[i]->len] ^= take(f, 1);
+	if (op == OP_DAMAGE)
+		damage(f, f->packet[i]);
 	if (op == OP_DELIVER || op == OP_DUPLICATE)
 		deliver(f, i);
 	if (op == OP_DELIVER || op == OP_DROP)
@@ -257,6 +275,8 @@ static void app_open(struct fuzz *f, struct side *side)
 	if (len > (size_t)(f->end - f->p))
 		len = f->end - f->p;
 	app->s = htp_stream_open(side->a, f->p, len, app);
+	if (app->s && f->loose)
+		htp_stream_loosen(app->s);
 	f->p += len;
 }
 
@@ -284,7 +304,8 @@ static void app_read(struct fuzz *f, struct app *app, int to, size_t len)
 	nr = htp_stream_read(app->s, buf, len);
 	if (nr <= 0)
 		return;
-	FUZZ_CHECK(!f->honest || !memcmp(buf, pattern(app->s, to, app->received), nr));
+	FUZZ_CHECK(!f->honest || f->loose ||
+		   !memcmp(buf, pattern(app->s, to, app->received), nr));
 	app->received += nr;
 }
 
@@ -353,6 +374,7 @@ static void step(struct fuzz *f)
 /* Not all of it: clearing the pool would take most of the time */
 static void begin(struct fuzz *f, const __u8 *data, size_t size)
 {
+	unsigned int first;
 	int i;
 
 	f->p = data;
@@ -363,7 +385,9 @@ static void begin(struct fuzz *f, const __u8 *data, size_t size)
 	memset(f->side, 0, sizeof(f->side));
 	for (i = 0; i < MAX_QUEUE; i++)
 		f->packet[i] = &f->pool[i];
-	f->honest = take(f, 1) & 1;
+	first = take(f, 1);
+	f->honest = first & 1;
+	f->loose = first & 2;
 }
 
 int fuzz_assoc(const __u8 *data, size_t size)

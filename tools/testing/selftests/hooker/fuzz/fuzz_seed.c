@@ -201,6 +201,11 @@ static int seed_scripts(const char *dir)
 		0, 17, 0, 8, 0, 6, 6, 2, 0, 0x10, 2, 0, 4, 0, 145, 0, 13, 0, 13,
 		0x0a, 1, 1, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 17, 0, 2, 1, 1, 1, 1, 16, 0, 4, 0x10,
 	};
+	/* streams that take damaged bytes; both sides write, and then some datagram is damaged */
+	static const __u8 loose[] = {
+		3, 7, 2, 'h', 'i', 4, 0, 4, 0, 8, 0, 0x80, 136, 0, 0x80, 18, 0, 9, 0, 1,
+		4, 0, 137, 0, 0xff, 9, 0, 0xff, 10, 0, 138, 0, 4, 0, 0, 80, 4, 0,
+	};
 	static const __u8 no_memory[] = {
 		1, 15, 3, 7, 2, 'h', 'i', 7, 0, 8, 0, 0xff, 143, 2, 4, 0, 2, 0, 4, 0, 14, 13,
 	};
@@ -209,7 +214,8 @@ static int seed_scripts(const char *dir)
 	       save(dir, "assoc", 1, losses, sizeof(losses)) ||
 	       save(dir, "assoc", 2, forged, sizeof(forged)) ||
 	       save(dir, "assoc", 3, no_memory, sizeof(no_memory)) ||
-	       save(dir, "assoc", 4, bulk, sizeof(bulk));
+	       save(dir, "assoc", 4, bulk, sizeof(bulk)) ||
+	       save(dir, "assoc", 5, loose, sizeof(loose));
 }
 
 /* A SYN-ACK over IPv4 and a SYN over IPv6, with all options that are read */
