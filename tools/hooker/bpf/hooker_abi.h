@@ -475,7 +475,7 @@ enum hk_xdp_stat {
 	HK_XDP_TX_PROBE,		/* echo probe answered here */
 	HK_XDP_DROP_SHORT,		/* too short for its headers */
 	HK_XDP_DROP_LENGTH,		/* lengths of IP and UDP disagree */
-	HK_XDP_DROP_COVERAGE,		/* UDP-Lite coverage invalid, or without HTP's header */
+	HK_XDP_DROP_COVERAGE,		/* UDP-Lite: invalid, or not as far as HTP's frames go */
 	HK_XDP_DROP_CHECKSUM,		/* UDP-Lite checksum 0 is not allowed (RFC 3828, 3.1) */
 	HK_XDP_DROP_FRAGMENT,		/* we never send fragments */
 	HK_XDP_DROP_VERSION,		/* HTP version or type unknown */

@@ -225,6 +225,17 @@ static __always_inline bool is_behind_mechanism(const struct dgram *d)
 	return false;
 }
 
+/* Bytes of HTP's header and control part, as the header says, verified or not */
+static __always_inline __u32 control_end(const struct dgram *d)
+{
+	__u8 *htp = (void *)d->udp + d->hdr_len;
+
+	asm volatile("" : "+r"(htp));
+	if ((void *)(htp + HTP_HDR_LEN) > d->end)
+		return HTP_HDR_LEN;
+	return HTP_HDR_LEN + (htp[2] << 8 | htp[3]);
+}
+
 /* Lengths and coverage; 0 if all is well, else the reason to drop it */
 static __always_inline enum hk_xdp_stat fault_of(const struct dgram *d)
 {
@@ -241,7 +252,8 @@ static __always_inline enum hk_xdp_stat fault_of(const struct dgram *d)
 	if (d->proto != IPPROTO_UDPLITE)	/* what else is in its header is the mechanism's */
 		return 0;
 	/* UDP-Lite: the length field is the checksum coverage, 0 is all of it */
-	if (field > d->l4_len || (field && field < sizeof(struct udphdr) + HTP_HDR_LEN))
+	if (field > d->l4_len ||
+	    (field && field < d->l4_len && field < sizeof(struct udphdr) + control_end(d)))
 		return HK_XDP_DROP_COVERAGE;
 	if (!d->udp->check)
 		return HK_XDP_DROP_CHECKSUM;

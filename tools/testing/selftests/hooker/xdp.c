@@ -57,6 +57,7 @@ struct packet {
  * @payload:	  bytes behind the HTP header; negative: so many of it are missing
  * @type:	  of HTP
  * @version:	  of HTP; 0: the right one
+ * @ctl_len:	  of HTP
  * @coverage:	  UDP-Lite, as it stands in the header; 0: length, -1: 0
  * @dst_id:	  0: ASSOC
  * @other_port:	  destination port is not ours
@@ -70,6 +71,7 @@ struct spec {
 	int	vlans, ip_opts;
 	int	payload;
 	int	type, version;
+	int	ctl_len;
 	int	coverage;
 	__u64	dst_id;
 	bool	other_port, wrong_source, zero_check;
@@ -245,6 +247,7 @@ static void put_htp(struct packet *p, size_t at, const struct spec *s)
 
 	memset(p->data + at, 0, HTP_HDR_LEN + s->payload);
 	p->data[at] = (s->version ?: HTP_VERSION) << 4 | s->type;
+	put16(p->data + at + 2, s->ctl_len);
 	for (i = 0; i < 8; i++)
 		p->data[at + 8 + i] = id >> (56 - 8 * i);
 	for (i = 0; i < s->payload; i++)
@@ -457,6 +460,14 @@ TEST_F(verdict, lengths_and_coverage)
 	VERDICT(XDP_PASS_, HK_XDP_PASS_DATA, .payload = 100, .coverage = -1);
 	VERDICT(XDP_PASS_, HK_XDP_PASS_DATA, .payload = 100, .coverage = 24);
 	VERDICT(XDP_PASS_, HK_XDP_PASS_DATA, .payload = 100, .coverage = 60);
+	/* the control part has to be covered, however long it is; the payload hasn't */
+	VERDICT(XDP_PASS_, HK_XDP_PASS_DATA, .payload = 400, .ctl_len = 300, .coverage = 324);
+	VERDICT(XDP_DROP_, HK_XDP_DROP_COVERAGE, .payload = 400, .ctl_len = 300, .coverage = 323);
+	VERDICT(XDP_DROP_, HK_XDP_DROP_COVERAGE, .payload = 100, .ctl_len = 1, .coverage = 24);
+	VERDICT(XDP_PASS_, HK_XDP_PASS_DATA, .payload = 100, .ctl_len = 100);
+	VERDICT(XDP_PASS_, HK_XDP_PASS_DATA, .payload = 100, .ctl_len = 100, .coverage = -1);
+	VERDICT(XDP_PASS_, HK_XDP_PASS_DATA, .payload = 100, .ctl_len = 9000, .coverage = -1);
+	VERDICT(XDP_DROP_, HK_XDP_DROP_COVERAGE, .payload = 100, .ctl_len = 9000, .coverage = 120);
 	VERDICT(XDP_DROP_, HK_XDP_DROP_COVERAGE, .payload = 100, .coverage = 23);
 	VERDICT(XDP_DROP_, HK_XDP_DROP_COVERAGE, .payload = 100, .coverage = 8);
 	VERDICT(XDP_DROP_, HK_XDP_DROP_COVERAGE, .payload = 100, .coverage = 7);
