@@ -120,6 +120,7 @@ _Static_assert(sizeof(struct hk_live) == 24, "hk_live is ABI");
 /* struct hk_action.flags */
 #define HK_ACTION_NONE		0x01	/* no offer, no answer to one */
 #define HK_ACTION_NATIVE_FIRST	0x02	/* unknown peer: plain TCP, and HELLO beside it */
+#define HK_ACTION_COVER_HEADER	0x04	/* the application takes damaged bytes */
 
 /* struct hk_action.class: fits into three bits of the option */
 #define HK_CLASS_MASK		0x07

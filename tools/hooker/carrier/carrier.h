@@ -104,6 +104,7 @@ struct hk_carrier_config {
  * @ip_proto: IP protocol number on the wire
  * @proto:    its HK_PROTO_* bit in the offer
  * @overhead: bytes of its header between IP and HTP
+ * @has_coverage: its checksum may cover a part of a datagram; else it covers all, always
  * @open:     0; -EPROTONOSUPPORT: not on this kernel; -EADDRINUSE and others: failed
  * @send:     1..n datagrams taken from the front; -EAGAIN: none, wait for EPOLLOUT;
  *	      else the negative errno is that of the first datagram, which the caller
@@ -118,6 +119,7 @@ struct hk_carrier_ops {
 	__u8		ip_proto;
 	__u8		proto;
 	__u8		overhead;
+	bool		has_coverage;
 	int		(*open)(struct hk_carrier *c, const struct hk_carrier_config *config);
 	int		(*send)(struct hk_carrier *c, const struct hk_datagram *dgrams, int n);
 	int		(*recv)(struct hk_carrier *c, int family_idx, struct hk_datagram *dgrams,

@@ -125,6 +125,7 @@ static void fill_ops(struct deployed *d, const struct hk_mechanism *mech)
 	d->ops.ip_proto = mech->ip_proto;
 	d->ops.proto = 1 << mech->offer_bit;
 	d->ops.overhead = mech->hdr_len;
+	d->ops.has_coverage = mech->ip_proto == IPPROTO_UDPLITE;
 	d->ops.send = deployed_send;
 	d->ops.recv = deployed_recv;
 	d->ops.recv_error = hk_socket_recv_error;

@@ -137,6 +137,7 @@ const struct hk_carrier_ops hk_carrier_udplite = {
 	.ip_proto	= IPPROTO_UDPLITE,
 	.proto		= HK_PROTO_UDPLITE,
 	.overhead	= UDPLITE_HDR_LEN,
+	.has_coverage	= true,
 	.open		= udplite_open,
 	.send		= udplite_send,
 	.recv		= udplite_recv,

@@ -49,6 +49,12 @@ static const char *flow_state(const struct hk_flow *f)
 	return flow_states[f->state];
 }
 
+/* What both hosts agree on */
+static enum hk_cover cover_of(const struct hk_flow *f)
+{
+	return f->stream && htp_stream_is_loose(f->stream) ? HK_COVER_HEADER : HK_COVER_FULL;
+}
+
 static void answer_flow(struct hk_report *rep, const struct hk_flow *f)
 {
 	char text[ENDPOINT_LEN];
@@ -60,6 +66,7 @@ static void answer_flow(struct hk_report *rep, const struct hk_flow *f)
 	hk_report_str(rep, "proto", proto_of(f->peer));
 	hk_report_str(rep, "state", flow_state(f));
 	hk_report_u64(rep, "rule", f->action.pref);
+	hk_report_str(rep, "cover", hk_cover_name(cover_of(f)));
 	hk_report_u64(rep, "app_to_net_bytes", f->reader.in_bytes);
 	hk_report_u64(rep, "net_to_app_bytes", f->out_bytes);
 	hk_report_u64(rep, "fast_lane_bytes", f->reader.fast_bytes);
@@ -183,6 +190,7 @@ static const char * const relay_stats[HK_NR_REL_STATS] = {
 	[HK_REL_RESET_RECEIVED]		= "reset_received",
 	[HK_REL_RESET_UNKNOWN]		= "reset_unknown",
 	[HK_REL_ICMP_ERRORS]		= "icmp_errors",
+	[HK_REL_TX_PARTIAL]		= "tx_partial_coverage",
 };
 
 static void answer_bpf_stats(struct hk_relay *r, struct hk_report *rep)

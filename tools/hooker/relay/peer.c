@@ -22,6 +22,7 @@
 #define UNPROVEN_NS	(10 * NSEC_PER_SEC)
 #define BLOCKED_RETRY_NS	(100 * NSEC_PER_MSEC)
 #define HOMELESS_RETRY_NS	(200 * NSEC_PER_MSEC)
+#define COVERAGE_STEP		32
 
 /* ids are random already */
 static struct hk_peer_list *bucket(struct hk_relay *r, __u64 id)
@@ -624,6 +625,18 @@ void hk_peers_events(struct hk_relay *r)
 			stream_events(peer);
 }
 
+/*
+ * Rounded up, so that datagrams of a batch have the same: the kernel's sockets have an
+ * option for it, which costs a call to change, and a batch ends there.
+ */
+static void cover(struct hk_relay *r, const struct hk_port *port, struct hk_datagram *dgram,
+		  __u32 covered)
+{
+	dgram->coverage = (covered + COVERAGE_STEP - 1) / COVERAGE_STEP * COVERAGE_STEP;
+	if (port->carrier.ops->has_coverage && hk_carrier_is_partial(dgram))
+		r->stats[HK_REL_TX_PARTIAL]++;
+}
+
 /* It was written where the carrier in use has its next one, but may be for another carrier */
 static void send_by(struct hk_peer *peer, const struct hk_datagram *written, ssize_t len)
 {
@@ -638,6 +651,7 @@ static void send_by(struct hk_peer *peer, const struct hk_datagram *written, ssi
 	dgram->path = way->path;
 	dgram->len = len;
 	dgram->ecn = via->ecn;
+	cover(peer->relay, way->port, dgram, via->covered);
 	way->port->nr++;
 }
 

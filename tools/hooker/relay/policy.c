@@ -161,16 +161,33 @@ static int set_via(struct hk_rule *rule, const char *value, struct hk_policy_err
 	}
 }
 
+static const char * const cover_names[HK_NR_COVERS] = {
+	[HK_COVER_FULL]		= "full",
+	[HK_COVER_HEADER]	= "header",
+};
+
+/**
+ * hk_cover_name - a coverage as rules have it
+ * @cover: which
+ *
+ * Return: the word, NULL for none.
+ */
+const char *hk_cover_name(enum hk_cover cover)
+{
+	return cover_names[cover];
+}
+
 static int set_cover(struct hk_rule *rule, const char *value, struct hk_policy_error *error)
 {
-	/* Both ends would have to hand damaged bytes on, and neither does */
-	if (!strcmp(value, "header"))
-		return wrong(error,
-			     "cover header: not possible, damaged bytes are never delivered; only full is");
-	if (strcmp(value, "full"))
-		return wrong(error, "cover %.40s: not full", value);
-	rule->cover = true;
-	return 0;
+	enum hk_cover cover;
+
+	for (cover = HK_COVER_FULL; cover < HK_NR_COVERS; cover++) {
+		if (strcmp(value, cover_names[cover]))
+			continue;
+		rule->cover = cover;
+		return 0;
+	}
+	return wrong(error, "cover %.40s: not full or header", value);
 }
 
 static int set_cc(struct hk_rule *rule, const char *value, struct hk_policy_error *error)
@@ -238,7 +255,7 @@ static const struct rule_word rule_words[NR_WORDS] = {
 	[W_PORT]	= { "port", "N[-N]", 0, set_port },
 	[W_CGROUP]	= { "cgroup", "PATH", 0, set_cgroup },
 	[W_VIA]		= { "via", "CARRIER", BIT(W_NONE), set_via },
-	[W_COVER]	= { "cover", "full", BIT(W_NONE), set_cover },
+	[W_COVER]	= { "cover", "full or header", BIT(W_NONE), set_cover },
 	[W_CC]		= { "cc", "NAME", BIT(W_NONE), set_cc },
 	[W_HOLD]	= { "hold", NULL, BIT(W_NATIVE_FIRST) | BIT(W_NONE), set_hold },
 	[W_NATIVE_FIRST] = { "native-first", NULL, BIT(W_HOLD) | BIT(W_NONE), set_native_first },
@@ -385,7 +402,7 @@ void hk_rule_format(const struct hk_rule *rule, char text[HK_RULE_TEXT])
 	}
 	append_carriers(text, rule->protos);
 	if (rule->cover)
-		append(text, " cover full");
+		append(text, " cover %s", hk_cover_name(rule->cover));
 	if (*rule->cc)
 		append(text, " cc %s", rule->cc);
 	append(text, rule->contact == HK_CONTACT_HOLD ? " hold" : " native-first");

@@ -6,7 +6,8 @@
  *	LINE  := add RULE | del { pref N | cgroup PATH } | flush
  *	RULE  := [ pref N | first ] [ in | out ] [ from PREFIX ] [ to PREFIX ]
  *		 [ port N[-N] ] [ cgroup PATH ] ACTION
- *	ACTION := none | [ via NAME[,NAME] ] [ cover full ] [ cc NAME ] [ hold | native-first ]
+ *	ACTION := none | [ via NAME[,NAME] ] [ cover full|header ] [ cc NAME ]
+ *		  [ hold | native-first ]
  *
  * Words stand in any order, each once. An action has one word at least.
  */
@@ -29,6 +30,14 @@ enum hk_contact {
 	HK_CONTACT_NATIVE_FIRST,	/* plain TCP until it is known */
 };
 
+/* struct hk_rule.cover: what of a datagram UDP-Lite's checksum has to cover */
+enum hk_cover {
+	HK_COVER_UNSAID,	/* full */
+	HK_COVER_FULL,
+	HK_COVER_HEADER,	/* not the application's bytes: it takes damaged ones */
+	HK_NR_COVERS,
+};
+
 /**
  * struct hk_rule - one rule
  * @pref:     its number and place; 0: to be chosen
@@ -42,7 +51,7 @@ enum hk_contact {
  * @cgroup:   path as given; "": any
  * @none:     no offer, no answer; nothing of what follows counts
  * @protos:   HK_PROTO_*; 0: all
- * @cover:    "cover full" was said
+ * @cover:    enum hk_cover
  * @cc:       congestion controller; "": the daemon's
  * @contact:  enum hk_contact
  * @line:     where it stood; 0: not known
@@ -56,7 +65,7 @@ struct hk_rule {
 	char			cgroup[HK_RULE_PATH];
 	bool			none;
 	__u8			protos;
-	bool			cover;
+	enum hk_cover		cover;
 	char			cc[16];
 	enum hk_contact		contact;
 	unsigned int		line;
@@ -85,6 +94,7 @@ struct hk_policy_error {
 	bool		unknown_carrier;
 };
 
+const char *hk_cover_name(enum hk_cover cover);
 int	hk_rule_parse(struct hk_rule *rule, char *const *words, unsigned int nr,
 		      struct hk_policy_error *error);
 int	hk_rule_selects(struct hk_rule *which, char *const *words, unsigned int nr,

@@ -320,6 +320,7 @@ enum hk_relay_stat {
 	HK_REL_RESET_RECEIVED,		/* associations that the peer had lost */
 	HK_REL_RESET_UNKNOWN,		/* RESETs for nothing of ours, or from elsewhere */
 	HK_REL_ICMP_ERRORS,
+	HK_REL_TX_PARTIAL,		/* datagrams sent with a checksum over a part of them */
 	HK_NR_REL_STATS,
 };
 

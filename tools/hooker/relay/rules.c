@@ -160,6 +160,8 @@ static void compile_rule(const struct hk_relay *r, const struct hk_rule *rule,
 		to->action.flags |= HK_ACTION_NONE;
 	if (rule->contact == HK_CONTACT_NATIVE_FIRST)
 		to->action.flags |= HK_ACTION_NATIVE_FIRST;
+	if (rule->cover == HK_COVER_HEADER)
+		to->action.flags |= HK_ACTION_COVER_HEADER;
 }
 
 static struct hk_policy_rule *compile(const struct hk_relay *r, const struct hk_policy *policy)
@@ -326,7 +328,7 @@ static void answer_rule(struct hk_report *rep, const struct hk_rule *rule)
 			hk_report_str(rep, NULL, name);
 	}
 	hk_report_end(rep);
-	hk_report_str(rep, "cover", rule->cover ? "full" : NULL);
+	hk_report_str(rep, "cover", hk_cover_name(rule->cover));
 	hk_report_str(rep, "cc", *rule->cc ? rule->cc : NULL);
 	hk_report_str(rep, "first_contact", rule->none ? NULL :
 		      rule->contact == HK_CONTACT_HOLD ? "hold" : "native-first");

@@ -308,6 +308,13 @@ static bool wait_for_stream(struct hk_flow *f)
 	return true;
 }
 
+/* Bytes arrive damaged only if the rules of both hosts allow that */
+static void loosen(struct hk_flow *f)
+{
+	if (f->action.flags & HK_ACTION_COVER_HEADER)
+		htp_stream_loosen(f->stream);
+}
+
 static void open_stream(struct hk_flow *f)
 {
 	__u8 body[OPEN_LEN] = { OPEN_VERSION };
@@ -321,6 +328,7 @@ static void open_stream(struct hk_flow *f)
 		hk_flow_end(f, HK_END_RESET, HTP_CODE_NONE);
 		return;
 	}
+	loosen(f);
 	hk_flow_opened(f);
 }
 
@@ -379,6 +387,7 @@ void hk_takeover_failed(struct hk_flow *f, enum htp_code code)
 
 static void accept_stream(struct hk_flow *f)
 {
+	loosen(f);
 	if (htp_stream_accept(f->stream, f)) {
 		hk_flow_end(f, HK_END_RESET, HTP_CODE_NOMEM);
 		return;

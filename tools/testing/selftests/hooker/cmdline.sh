@@ -87,7 +87,7 @@ USAGE_ERRORS=(
 	"too much to list|all: unexpected argument|policy list all"
 	"file missing|load: FILE is missing|policy load"
 	"two files|b: unexpected argument|policy load a b"
-	"cover that is a lie|cover header: not possible|policy add cover header"
+	"cover of something else|cover half: not full or header|policy add cover half"
 	"exec without a command|\"-- COMMAND\" is missing|exec none"
 	"exec with an unknown word|\"frob\": not a word of a rule|exec frob -- true"
 	"exec with a number|pref, first: the rule stands|exec pref 1 hold -- true"

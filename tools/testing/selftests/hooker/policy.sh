@@ -290,7 +290,7 @@ load_is_all_or_nothing()
 	refused 1 "pref 4: there is a rule" policy c add pref 4 none || return
 	refused 1 "del pref 9: no such rule" policy c del pref 9 || return
 	refused 1 "$LIB_TMP/no: No such file" policy c load "$LIB_TMP/no" || return
-	refused 2 "cover header: not possible" policy c add cover header || return
+	refused 2 "cover half: not full or header" policy c add cover half || return
 	goes_by udp 4 $PORT
 }
 
