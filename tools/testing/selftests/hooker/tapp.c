@@ -22,7 +22,7 @@ enum {
 	OPT_CLIENT = 256, OPT_SERVER = 512,	/* added to the role options' own values */
 	OPT_END = 1, OPT_CUT, OPT_PAUSE, OPT_AFTER_EOF, OPT_BLOCKING, OPT_IDLE,
 	OPT_UP = 128, OPT_DOWN, OPT_ECHO, OPT_GREET, OPT_RR, OPT_WRITE, OPT_READ, OPT_BIND,
-	OPT_HOLD,
+	OPT_HOLD, OPT_COUNT_BAD,
 };
 
 static const struct option long_options[] = {
@@ -35,6 +35,7 @@ static const struct option long_options[] = {
 	{ "read-size", required_argument, NULL, OPT_READ },
 	{ "bind", required_argument, NULL, OPT_BIND },
 	{ "hold", required_argument, NULL, OPT_HOLD },
+	{ "count-bad", no_argument, NULL, OPT_COUNT_BAD },
 	{ "client-end", required_argument, NULL, OPT_CLIENT | OPT_END },
 	{ "server-end", required_argument, NULL, OPT_SERVER | OPT_END },
 	{ "client-cut", required_argument, NULL, OPT_CLIENT | OPT_CUT },
@@ -62,6 +63,7 @@ static void usage(FILE *out)
 	      "  --echo             the server sends back what comes\n"
 	      "  --rr N             N small requests, each echoed; latency is reported\n"
 	      "  --greet N          the server was started with --greet N\n"
+	      "  --count-bad        go on when bits are wrong, and tell how many were\n"
 	      "  --write-size N, --read-size N, --bind ADDRESS, --hold MS\n"
 	      "For each side (--client-..., --server-...):\n"
 	      "  end fin|close|rst  shutdown and read to EOF (default); close; SO_LINGER 0\n"
@@ -202,6 +204,10 @@ static int parse_option(struct tapp_options *opts, int opt, const char *arg)
 		return parse_chunk(arg, opts, opt == OPT_WRITE);
 	case OPT_BIND:
 		opts->bind_addr = arg;
+		return 0;
+	case OPT_COUNT_BAD:
+		opts->client.count_bad = true;
+		opts->server.count_bad = true;
 		return 0;
 	case OPT_ECHO:
 		opts->server.echo = true;

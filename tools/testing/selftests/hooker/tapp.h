@@ -25,6 +25,7 @@
 #define TAPP_SEED_UP		1
 #define TAPP_SEED_DOWN		(1ULL << 40)
 #define TAPP_SEED_GREET		(1ULL << 41)
+#define TAPP_SEED_LANE(lane)	((__u64)(lane) << 32)	/* to be added */
 
 /* How a connection ended, as exit status; 4 is left out, it means "skipped" to kselftest. */
 enum tapp_result {
@@ -62,11 +63,13 @@ enum tapp_end {
  * @blocking:     blocking calls, one direction after the other; else edge-triggered epoll
  * @echo:         send back what comes in, @send_bytes is not used
  * @send_first:   with blocking calls: send everything, then receive
+ * @count_bad:    wrong bits are counted, and are no reason to end
+ * @lane:         connections with different numbers have different patterns
  */
 struct tapp_role {
 	__u64	send_bytes, cut_bytes, pause_bytes;
 	__u32	pause_ms, idle_ms, write_size, read_size;
-	__u8	end, after_eof, blocking, echo, send_first, pad[3];
+	__u8	end, after_eof, blocking, echo, send_first, count_bad, lane, pad;
 };
 
 /*
@@ -92,12 +95,14 @@ _Static_assert(sizeof(struct tapp_request) == 64, "tests count the bytes on the 
  * @stall_max_ns:  longest time in which no byte could be sent
  * @stall_bytes:   how many had been accepted when that began
  * @tx_waits:      how often sending had to wait
+ * @bad_bits:      received that were wrong
  * @first_byte_ns: time of the first byte received, 0 if none came
  */
 struct tapp_conn {
 	struct tapp_role	role;
 	__u64			recv_expected, send_seed, recv_seed;
 	__u64			sent, received, stall_max_ns, stall_bytes, tx_waits, first_byte_ns;
+	__u64			bad_bits;
 	__u64			stall_start_ns, pause_end_ns;
 	int			fd, epoll_fd;
 	unsigned int		timeout_ms;

@@ -22,7 +22,7 @@
 struct outcome {
 	enum tapp_result	result;
 	__u64			connect_ns, first_byte_ns, total_ns;
-	__u64			sent, received, stall_max_ns, stall_bytes, tx_waits;
+	__u64			sent, received, stall_max_ns, stall_bytes, tx_waits, bad_bits;
 	__u64			*rr_ns;
 	char			local[TAPP_ENDPOINT_LEN];
 };
@@ -32,6 +32,7 @@ struct client_thread {
 	const struct tapp_options	*opts;
 	const struct addrinfo		*addr;
 	struct outcome			*outcomes;
+	__u8				lane;
 };
 
 static int bind_client(int fd, const struct tapp_options *opts)
@@ -66,7 +67,7 @@ static enum tapp_result connect_client(int fd, const struct tapp_options *opts,
 	return TAPP_OK;
 }
 
-static enum tapp_result begin_client(int fd, const struct tapp_options *opts)
+static enum tapp_result begin_client(int fd, const struct tapp_options *opts, __u8 lane)
 {
 	struct tapp_request request = {
 		.magic = TAPP_MAGIC, .size = sizeof(request), .up_bytes = opts->up_bytes,
@@ -74,13 +75,14 @@ static enum tapp_result begin_client(int fd, const struct tapp_options *opts)
 	};
 	enum tapp_result result;
 
+	request.server.lane = lane;
 	result = tapp_recv_pattern(fd, TAPP_SEED_GREET, opts->greet_bytes);
 	if (result != TAPP_OK)
 		return result;
 	return tapp_send_all(fd, &request, sizeof(request));
 }
 
-static void run_client(int fd, const struct tapp_options *opts, struct outcome *out)
+static void run_client(int fd, const struct tapp_options *opts, __u8 lane, struct outcome *out)
 {
 	struct tapp_conn conn = {
 		.role = opts->client, .fd = fd, .timeout_ms = opts->timeout_ms,
@@ -88,7 +90,9 @@ static void run_client(int fd, const struct tapp_options *opts, struct outcome *
 		.recv_seed = opts->server.echo ? TAPP_SEED_UP : TAPP_SEED_DOWN,
 	};
 
-	out->result = begin_client(fd, opts);
+	conn.send_seed += TAPP_SEED_LANE(lane);
+	conn.recv_seed += TAPP_SEED_LANE(lane);
+	out->result = begin_client(fd, opts, lane);
 	if (out->result != TAPP_OK)
 		return;
 	if (opts->nr_rr)
@@ -101,10 +105,11 @@ static void run_client(int fd, const struct tapp_options *opts, struct outcome *
 	out->stall_max_ns = conn.stall_max_ns;
 	out->stall_bytes = conn.stall_bytes;
 	out->tx_waits = conn.tx_waits;
+	out->bad_bits = conn.bad_bits;
 }
 
 static void one_connection(const struct tapp_options *opts, const struct addrinfo *addr,
-			   struct outcome *out)
+			   __u8 lane, struct outcome *out)
 {
 	int fd = socket(addr->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	__u64 start_ns = tapp_now_ns();
@@ -114,7 +119,7 @@ static void one_connection(const struct tapp_options *opts, const struct addrinf
 		return;
 	out->result = connect_client(fd, opts, addr, out);
 	if (out->result == TAPP_OK)
-		run_client(fd, opts, out);
+		run_client(fd, opts, lane, out);
 	if (out->first_byte_ns)
 		out->first_byte_ns -= start_ns;
 	out->total_ns = tapp_now_ns() - start_ns;
@@ -129,7 +134,7 @@ static void *client_main(void *arg)
 	unsigned int i;
 
 	for (i = 0; i < thread->opts->nr_conns; i++)
-		one_connection(thread->opts, thread->addr, &thread->outcomes[i]);
+		one_connection(thread->opts, thread->addr, thread->lane, &thread->outcomes[i]);
 	return NULL;
 }
 
@@ -188,18 +193,20 @@ static void report_rr(const struct outcome *outs, size_t nr, unsigned int nr_rr)
 static void report_sums(const struct outcome *outs, size_t nr)
 {
 	const struct outcome *longest = outs;
-	__u64 sent = 0, received = 0, waits = 0;
+	__u64 sent = 0, received = 0, waits = 0, bad_bits = 0;
 	size_t i;
 
 	for (i = 0; i < nr; i++) {
 		sent += outs[i].sent;
 		received += outs[i].received;
 		waits += outs[i].tx_waits;
+		bad_bits += outs[i].bad_bits;
 		if (outs[i].stall_max_ns > longest->stall_max_ns)
 			longest = &outs[i];
 	}
 	printf("sent_bytes=%llu\nverified_bytes=%llu\ntx_waits=%llu\n", (unsigned long long)sent,
 	       (unsigned long long)received, (unsigned long long)waits);
+	printf("bad_bits=%llu\n", (unsigned long long)bad_bits);
 	printf("stall_max_ms=%llu\nstall_at_bytes=%llu\n",
 	       (unsigned long long)longest->stall_max_ns / 1000000,
 	       (unsigned long long)longest->stall_bytes);
@@ -258,6 +265,7 @@ static int run_threads(const struct tapp_options *opts, const struct addrinfo *a
 		threads[i].opts = opts;
 		threads[i].addr = addr;
 		threads[i].outcomes = outs + (size_t)i * opts->nr_conns;
+		threads[i].lane = opts->client.count_bad ? i : 0;
 		err = tapp_thread_create(&threads[i].id, client_main, &threads[i]);
 	}
 	nr_started = err ? i - 1 : i;

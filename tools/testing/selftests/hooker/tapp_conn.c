@@ -225,6 +225,20 @@ static enum tapp_result take_eof(struct tapp_conn *conn)
 	return conn->received < conn->recv_expected ? TAPP_EOF : CONTINUE;
 }
 
+static enum tapp_result compare(struct tapp_conn *conn, size_t len)
+{
+	size_t i;
+
+	fill_pattern(conn->check, conn->recv_seed, conn->received, len);
+	if (!memcmp(conn->buf, conn->check, len))
+		return CONTINUE;
+	if (!conn->role.count_bad)
+		return TAPP_MISMATCH;
+	for (i = 0; i < len; i++)
+		conn->bad_bits += __builtin_popcount(conn->buf[i] ^ conn->check[i]);
+	return CONTINUE;
+}
+
 /* One recv(), with the bytes compared; CONTINUE also when there is nothing now. */
 static enum tapp_result recv_some(struct tapp_conn *conn)
 {
@@ -240,8 +254,7 @@ static enum tapp_result recv_some(struct tapp_conn *conn)
 		return take_eof(conn);
 	if (!conn->first_byte_ns)
 		conn->first_byte_ns = tapp_now_ns();
-	fill_pattern(conn->check, conn->recv_seed, conn->received, nr);
-	if (memcmp(conn->buf, conn->check, nr))
+	if (compare(conn, nr) != CONTINUE)
 		return TAPP_MISMATCH;
 	conn->received += nr;
 	return conn->received > conn->recv_expected ? TAPP_MISMATCH : CONTINUE;

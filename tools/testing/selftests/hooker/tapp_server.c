@@ -49,8 +49,8 @@ static enum tapp_result serve(const struct tapp_options *opts, struct tapp_conn 
 		return TAPP_MISMATCH;
 	conn->role = request.server;
 	conn->recv_expected = request.up_bytes;
-	conn->send_seed = TAPP_SEED_DOWN;
-	conn->recv_seed = TAPP_SEED_UP;
+	conn->send_seed = TAPP_SEED_DOWN + TAPP_SEED_LANE(conn->role.lane);
+	conn->recv_seed = TAPP_SEED_UP + TAPP_SEED_LANE(conn->role.lane);
 	conn->timeout_ms = opts->timeout_ms;
 	return tapp_conn_run(conn);
 }
@@ -59,9 +59,9 @@ static void print_conn(const struct tapp_conn *conn, unsigned int nr, enum tapp_
 {
 	printf("conn=%u result=%s recv_bytes=%llu sent_bytes=%llu", nr, tapp_result_name(result),
 	       (unsigned long long)conn->received, (unsigned long long)conn->sent);
-	printf(" stall_max_ms=%llu stall_at_bytes=%llu",
+	printf(" stall_max_ms=%llu stall_at_bytes=%llu bad_bits=%llu",
 	       (unsigned long long)conn->stall_max_ns / 1000000,
-	       (unsigned long long)conn->stall_bytes);
+	       (unsigned long long)conn->stall_bytes, (unsigned long long)conn->bad_bits);
 }
 
 static void *server_main(void *arg)
