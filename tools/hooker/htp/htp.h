@@ -223,6 +223,7 @@ int	htp_assoc_expire(struct htp_assoc *a, __u64 now_ns);
 __u32	htp_assoc_path(const struct htp_assoc *a);
 __u32	htp_assoc_paths(const struct htp_assoc *a);
 void	htp_assoc_moved(struct htp_assoc *a, __u64 now_ns);
+void	htp_assoc_forget_paths(struct htp_assoc *a);
 int	htp_assoc_use_path(struct htp_assoc *a, __u32 n, __u32 proven, __u64 rtt_ns, __u64 now_ns);
 
 struct htp_stream *htp_assoc_event(struct htp_assoc *a, unsigned int *events);

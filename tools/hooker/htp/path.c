@@ -449,6 +449,21 @@ void htp_assoc_moved(struct htp_assoc *a, __u64 now_ns)
 }
 
 /**
+ * htp_assoc_forget_paths() - keep but the path in use
+ * @a: association
+ *
+ * The others' numbers are free then; what was on trial isn't known any more.
+ */
+void htp_assoc_forget_paths(struct htp_assoc *a)
+{
+	unsigned int n;
+
+	for (n = 0; n < HTP_PATHS; n++)
+		if (n != a->paths.used)
+			path_free(&a->paths.path[n]);
+}
+
+/**
  * htp_assoc_use_path() - the peer was found to be reached by this path
  * @a:	    association
  * @n:	    the path's number: one that means something, or a free one

@@ -11,6 +11,9 @@
  *
  * Later the better carrier is asked again, ever more rarely. A carrier that passes
  * HELLO but not what follows would lead to and fro; so these attempts are numbered.
+ *
+ * A carrier that is taken away by command is left at once, for the best of the others,
+ * without asking: if that one doesn't get through, the above finds out.
  */
 #include <sys/random.h>
 
@@ -252,4 +255,69 @@ void hk_fallback_ack_rx(struct hk_peer *peer, struct hk_port *port,
 	fb->answer = port;
 	note_answer(peer, dgram);
 	hk_timer_arm(&r->timers, &fb->timer, r->now_ns + fb->rtt_ns / 4 + SETTLE_NS);
+}
+
+/* One that did not get through lately is the last choice */
+static struct hk_port *best_other(const struct hk_peer *peer, const struct hk_port *port)
+{
+	struct hk_relay *r = peer->relay;
+	__u8 blocked = hk_blocked_protos(r, peer->path.remote, peer->instance);
+	struct hk_port *found = NULL;
+	unsigned int i;
+
+	for (i = 0; i < r->nr_ports; i++) {
+		if (&r->ports[i] == port || !is_agreed(peer, &r->ports[i]))
+			continue;
+		if (!(r->ports[i].carrier.ops->proto & blocked))
+			return &r->ports[i];
+		found = found ?: &r->ports[i];
+	}
+	return found;
+}
+
+/**
+ * hk_fallback_is_stuck - would an association end without this carrier?
+ * @peer: peer
+ * @port: the carrier
+ *
+ * Return: true if it is in use, and no other one was agreed on.
+ */
+bool hk_fallback_is_stuck(const struct hk_peer *peer, const struct hk_port *port)
+{
+	return peer->state == HK_PEER_UP && peer->port == port && !best_other(peer, port);
+}
+
+/**
+ * hk_fallback_leave - a carrier is about to be closed
+ * @peer: UP; not stuck with it
+ * @port: the carrier; nothing of @peer's refers to it afterwards
+ */
+void hk_fallback_leave(struct hk_peer *peer, struct hk_port *port)
+{
+	if (peer->fallback.answer == port) {
+		peer->fallback.answer = NULL;
+		plan_return(peer);
+	}
+	hk_ways_leave(peer, port, best_other(peer, port));
+}
+
+/**
+ * hk_fallback_added - a carrier has been opened
+ * @r:	  relay
+ * @port: the carrier
+ *
+ * Associations that would prefer it try it as they do after a fallback. The peer may get
+ * it a moment later only.
+ */
+void hk_fallback_added(struct hk_relay *r, const struct hk_port *port)
+{
+	struct hk_peer *peer;
+
+	LIST_FOREACH(peer, &r->peers, all) {
+		if (peer->state != HK_PEER_UP || port->index > peer->port->index ||
+		    peer->fallback.answer)
+			continue;
+		peer->fallback.returns = 0;
+		plan_return(peer);
+	}
 }

@@ -303,6 +303,24 @@ void hk_hello_too_big(struct hk_peer *peer, const struct htp_hello *hello,
 		send_attempt(peer);
 }
 
+/**
+ * hk_hello_leave - a carrier is about to be closed
+ * @peer: initiator, in HELLO
+ * @port: the carrier; its answer doesn't count any more
+ *
+ * The others are waited for. If there is none, connections go back to plain TCP.
+ */
+void hk_hello_leave(struct hk_peer *peer, struct hk_port *port)
+{
+	peer->failed |= port->carrier.ops->proto;
+	if (peer->port == port) {
+		peer->port = NULL;
+		peer->choose_ns = 0;
+	}
+	if (!(peer->protos & ~peer->failed))
+		hk_peer_fail(peer, HTP_CODE_NONE);
+}
+
 /* Whoever of the two was first: either may say HELLO again, see fallback.c */
 static struct hk_peer *find_association(struct hk_relay *r, const struct hk_datagram *dgram,
 					const struct htp_hello *hello)

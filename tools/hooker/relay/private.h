@@ -535,6 +535,7 @@ __u32	hk_way_number(struct hk_peer *peer, struct hk_port *port, const struct hk_
 bool	hk_way_is_same_host(const struct hk_peer *peer, struct hk_port *port,
 			    const struct hk_path *path);
 void	hk_ways_sync(struct hk_peer *peer);
+void	hk_ways_leave(struct hk_peer *peer, const struct hk_port *gone, struct hk_port *to);
 void	hk_ways_settle(struct hk_peer *peer);
 void	hk_ways_on_locals(struct hk_relay *r, const struct hk_local_key *alive, unsigned int nr);
 
@@ -549,6 +550,7 @@ void	hk_hello_refused(struct hk_peer *peer, struct hk_port *port,
 			 const struct htp_hello *hello);
 void	hk_hello_too_big(struct hk_peer *peer, const struct htp_hello *hello,
 			 const struct hk_carrier_error *error);
+void	hk_hello_leave(struct hk_peer *peer, struct hk_port *port);
 void	hk_blocked_remember(struct hk_peer *peer, __u8 protos, __u64 ns);
 __u8	hk_blocked_protos(struct hk_relay *r, const __be32 raddr[4], const __u8 instance[8]);
 
@@ -571,6 +573,9 @@ void	hk_fallback_check(struct hk_peer *peer);
 void	hk_fallback_suspect(struct hk_peer *peer);
 void	hk_fallback_ack_rx(struct hk_peer *peer, struct hk_port *port,
 			   const struct hk_datagram *dgram);
+bool	hk_fallback_is_stuck(const struct hk_peer *peer, const struct hk_port *port);
+void	hk_fallback_leave(struct hk_peer *peer, struct hk_port *port);
+void	hk_fallback_added(struct hk_relay *r, const struct hk_port *port);
 
 /* reset.c: associations that one side knows nothing of any more */
 void	hk_reset_send(struct hk_relay *r, struct hk_port *port, const struct hk_datagram *dgram,

@@ -95,6 +95,8 @@ static int add(struct hk_relay *r, char *const *lines, char *why, size_t size)
 		err = hk_port_deploy(r, mech);
 		if (err)
 			refuse(why, size, "its port: %s", strerror(-err));
+		else
+			hk_fallback_added(r, port_of(r, mech));
 	}
 	if (err)
 		hk_dataplane_del_mech(r->dp, mech);
@@ -108,19 +110,32 @@ static void close_association(struct hk_peer *peer)
 	hk_peer_touch(peer);
 }
 
-/* Those that waited for HELLO go back to plain TCP, the others are reset on both hosts */
-static void leave_port(struct hk_relay *r, const struct hk_port *port)
+/* To be reset, on both hosts */
+static void end_stuck(struct hk_relay *r, const struct hk_port *port)
 {
 	struct hk_peer *peer;
 
 	LIST_FOREACH(peer, &r->peers, all)
-		if (peer->port == port)
+		if (hk_fallback_is_stuck(peer, port))
 			close_association(peer);
 	hk_peers_flush(r);
 	LIST_FOREACH(peer, &r->peers, all)
-		if (peer->port == port)
+		if (hk_fallback_is_stuck(peer, port))
 			hk_peer_fail(peer, HTP_CODE_SHUTDOWN);
-	/* nothing may point to it when its carrier is closed */
+}
+
+/* Afterwards nothing points to it, not even as a path that was tried */
+static void leave_port(struct hk_relay *r, struct hk_port *port)
+{
+	struct hk_peer *peer;
+
+	end_stuck(r, port);
+	LIST_FOREACH(peer, &r->peers, all) {
+		if (peer->state == HK_PEER_UP)
+			hk_fallback_leave(peer, port);
+		else if (peer->state == HK_PEER_HELLO)
+			hk_hello_leave(peer, port);
+	}
 	hk_flows_reap(r);
 	hk_peers_reap(r);
 }
@@ -132,24 +147,49 @@ static int find(struct hk_relay *r, const char *name, struct hk_mech **mech, cha
 				  name);
 }
 
+static unsigned int count_stuck(const struct hk_relay *r, const struct hk_port *port)
+{
+	const struct hk_peer *peer;
+	unsigned int nr = 0;
+
+	LIST_FOREACH(peer, &r->peers, all)
+		nr += port && hk_fallback_is_stuck(peer, port);
+	return nr;
+}
+
+static int refuse_used(const char *name, unsigned int nr, unsigned int nr_stuck, char *why,
+		       size_t size)
+{
+	if (!nr_stuck)
+		return refuse(why, size,
+			      "%s: carries %u associations; \"force\" has them go on over another carrier",
+			      name, nr);
+	return refuse(why, size,
+		      "%s: carries %u associations; \"force\" resets the connections of %u, which may use no other carrier",
+		      name, nr, nr_stuck);
+}
+
 static int del(struct hk_relay *r, char *const *lines, char *why, size_t size)
 {
 	bool force = !strcmp(lines[1], "force");
+	unsigned int nr, nr_stuck;
 	struct hk_mech *mech;
 	struct hk_port *port;
-	unsigned int nr;
 
 	if (find(r, lines[0], &mech, why, size))
 		return -ENOENT;
 	port = port_of(r, mech);
 	nr = count_peers(r, port);
+	nr_stuck = count_stuck(r, port);
 	if (nr && !force)
-		return refuse(why, size, "%s: carries %u associations; \"force\" resets their connections",
-			      lines[0], nr);
+		return refuse_used(lines[0], nr, nr_stuck, why, size);
 	if (port) {
 		leave_port(r, port);
 		hk_port_retire(r, port);
 	}
+	if (nr)
+		hk_info("%s taken out: %u associations go on over another carrier; %u ended, which may use no other",
+			lines[0], nr - nr_stuck, nr_stuck);
 	hk_dataplane_del_mech(r->dp, mech);
 	return 0;
 }

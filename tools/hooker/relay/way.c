@@ -112,6 +112,31 @@ void hk_ways_sync(struct hk_peer *peer)
 	tell_xdp(peer);
 }
 
+/**
+ * hk_ways_leave - a carrier is about to be closed
+ * @peer: UP
+ * @gone: the carrier
+ * @to:	  if it is the one in use: that to go on with; its port at the peer is taken to be
+ *	  the same
+ *
+ * What else was tried is tried again when something comes by it.
+ */
+void hk_ways_leave(struct hk_peer *peer, const struct hk_port *gone, struct hk_port *to)
+{
+	struct hk_relay *r = peer->relay;
+
+	htp_assoc_forget_paths(peer->assoc);
+	if (peer->port != gone)
+		return;
+	peer->port = to;
+	peer->ways[htp_assoc_path(peer->assoc)].port = to;
+	r->stats[HK_REL_CARRIER_SWITCHED]++;
+	htp_assoc_moved(peer->assoc, r->now_ns);
+	hk_fallback_switched(peer);
+	tell_xdp(peer);
+	hk_peer_touch(peer);
+}
+
 static void move_to(struct hk_peer *peer, const __be32 local[4])
 {
 	__be32 old[4];

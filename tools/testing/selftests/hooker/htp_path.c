@@ -653,6 +653,39 @@ TEST_F(path, chosen_path_is_followed)
 	EXPECT_TRUE(is_settled(sim));
 }
 
+/* One side can't receive or send by the first carrier any more, and knows that */
+static void take_away(struct sim *sim, enum sim_side side)
+{
+	sim->reach[side] = 1ULL << OTHER_HOST;
+	htp_assoc_forget_paths(sim->assoc[side]);
+	sim->known[side][htp_assoc_path(sim->assoc[side])] = OTHER_HOST;
+	htp_assoc_moved(sim->assoc[side], sim->now);
+}
+
+/* On one side, on both at once, on one after the other: while the first change is under way */
+TEST_F(path, carrier_is_taken_away)
+{
+	struct sim *sim = &self->sim;
+	unsigned int way;
+
+	for (way = 0; way < 6; way++) {
+		ASSERT_NE(NULL, begin(sim, way % 2 ? 1 : 10 * MB, 10 * MB));
+		add_carrier(sim, true);
+		sim_run_for(sim, 300 * SIM_MSEC);
+		take_away(sim, way < 3 ? SIM_A : SIM_B);
+		if (way % 3)
+			sim_run_for(sim, way % 3 == 1 ? 0 : 30 * SIM_MSEC);
+		if (way % 3)
+			take_away(sim, way < 3 ? SIM_B : SIM_A);
+		sim_run_for(sim, SIM_SEC);
+		EXPECT_EQ(OTHER_HOST, peer_at(sim, SIM_A)) TH_LOG("way %u", way);
+		EXPECT_EQ(OTHER_HOST, peer_at(sim, SIM_B)) TH_LOG("way %u", way);
+		EXPECT_EQ(0, sim_run(sim, 60 * SIM_SEC)) TH_LOG("way %u", way);
+		world_exit(_metadata, sim);
+		world_init(sim, &self->watch);
+	}
+}
+
 TEST_F(path, dead_carrier_is_left)
 {
 	struct sim *sim = &self->sim;
