@@ -9,12 +9,14 @@
  * daemon, or removed by hand (tc qdisc del dev DEV clsact).
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +25,8 @@
 #include "udplite.skel.h"
 
 #define DESCRIPTOR	".rodata.hooker"
+
+#define MAX_OBJECT	(16 << 20)
 
 /* <linux/bpf.h> of Linux 6.6 */
 #define TCX_EGRESS	((enum bpf_attach_type)47)
@@ -195,22 +199,66 @@ static int check_licence(int prog_fd, char why[HK_MECH_WHY])
 	return 0;
 }
 
+/*
+ * A regular file, and not any size: the daemon's one thread must not wait for a FIFO's
+ * writer, or read a device that has no end. The caller frees @elf.
+ */
+static int read_file(const char *path, void **elf, size_t *size, char why[HK_MECH_WHY])
+{
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	struct stat st;
+	int err = 0;
+
+	if (fd < 0 || fstat(fd, &st))
+		err = refuse(why, -errno, "it can't be opened: %s", strerror(errno));
+	else if (!S_ISREG(st.st_mode))
+		err = refuse(why, -EINVAL, "not a regular file");
+	else if (st.st_size <= 0 || st.st_size > MAX_OBJECT)
+		err = refuse(why, -EINVAL, "%lld bytes; an object has 1 to %d",
+			     (long long)st.st_size, MAX_OBJECT);
+	*size = err ? 0 : st.st_size;
+	*elf = err ? NULL : malloc(*size);
+	if (!err && (!*elf || pread(fd, *elf, *size, 0) != (ssize_t)*size))
+		err = refuse(why, -EIO, "reading it: %s", strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+/* What libbpf calls the maps of sections after: the file's name up to its first dot */
+static const char *object_name(const char *path, char name[HK_MECH_NAME])
+{
+	const char *slash = strrchr(path, '/');
+
+	snprintf(name, HK_MECH_NAME, "%s", slash ? slash + 1 : path);
+	name[strcspn(name, ".")] = '\0';
+	return *name ? name : "mechanism";
+}
+
 static int open_object(struct hk_mech *mech, const char *path, char why[HK_MECH_WHY])
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "udplite");
+	void *copy = NULL;
+	char name[HK_MECH_NAME];
 	const void *elf;
 	size_t size;
+	int err;
 
 	if (path) {
-		mech->obj = bpf_object__open_file(path, NULL);
-	} else {
-		elf = udplite_bpf__elf_bytes(&size);
-		mech->obj = bpf_object__open_mem(elf, size, &opts);
+		err = read_file(path, &copy, &size, why);
+		if (err) {
+			free(copy);
+			return err;
+		}
+		opts.object_name = object_name(path, name);
 	}
-	if (!mech->obj)
-		return refuse(why, -errno, "it can't be opened as a BPF object: %s",
-			      strerror(errno));
-	return 0;
+	elf = copy ?: udplite_bpf__elf_bytes(&size);
+	mech->obj = bpf_object__open_mem(elf, size, &opts);
+	err = mech->obj ? 0 : -errno;
+	free(copy);
+	if (err)
+		refuse(why, err, "it can't be opened as a BPF object: %s", strerror(-err));
+	return err;
 }
 
 static int load(struct hk_mech *mech, const char *path, char why[HK_MECH_WHY])

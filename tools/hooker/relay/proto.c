@@ -203,11 +203,19 @@ static unsigned int sides_of(const char *direction)
 	return strcmp(direction, "both") ? 0 : SIDES_IN | SIDES_OUT;
 }
 
-/* What carries our own datagrams is not to be had */
-static bool is_own(const struct hk_relay *r, const struct hk_port *port, __be16 number)
+/*
+ * What carries our own datagrams is not to be had, not by a mechanism that isn't a carrier
+ * either: those of the UDP carrier would become its.
+ */
+static bool is_own(const struct hk_relay *r, __be16 number)
 {
-	return port && (number == htons(r->config->port) || number == port->locals[0] ||
-			number == port->locals[1]);
+	unsigned int i;
+
+	for (i = 0; i < r->nr_ports; i++)
+		if (r->ports[i].mech && (number == r->ports[i].locals[0] ||
+					 number == r->ports[i].locals[1]))
+			return true;
+	return number == htons(r->config->port);
 }
 
 static int set_sides(struct hk_mech *mech, unsigned int sides, __be16 number, unsigned long cover)
@@ -255,7 +263,7 @@ static int change_port(struct hk_relay *r, char *const *lines, char *why, size_t
 	    hk_number_parse(lines[2], 1, 65535, &number) ||
 	    hk_number_parse(lines[4], 0, 65535, &cover))
 		return refuse(why, size, "not a request that this daemon knows");
-	if (is_own(r, port_of(r, mech), htons(number)))
+	if (is_own(r, htons(number)))
 		return refuse(why, size, "port %lu: the daemon's own", number);
 	if (cover && cover < hk_mech_about(mech, NULL, NULL)->hdr_len)
 		return refuse(why, size, "cover %lu: less than the header's %u bytes", cover,
@@ -339,7 +347,6 @@ struct listed {
 /* While the entries are walked over */
 struct listing {
 	const struct hk_relay	*r;
-	const struct hk_port	*port;
 	struct listed		*ports;
 	unsigned int		nr;
 };
@@ -350,7 +357,7 @@ static void collect(void *priv, const struct hk_mech_key *key, const struct hk_m
 	struct listed *p;
 	unsigned int i;
 
-	if (is_own(l->r, l->port, key->port))
+	if (is_own(l->r, key->port))
 		return;
 	for (i = 0; i < l->nr; i++)
 		if (l->ports[i].number == ntohs(key->port))
@@ -397,7 +404,7 @@ static void answer_port(struct hk_report *rep, const struct listed *p)
 
 static void answer_ports(struct hk_relay *r, const struct hk_mech *mech, struct hk_report *rep)
 {
-	struct listing l = { .r = r, .port = port_of(r, mech) };
+	struct listing l = { .r = r };
 	unsigned int i;
 
 	l.ports = calloc(HK_MECH_MAX_PORTS, sizeof(*l.ports));

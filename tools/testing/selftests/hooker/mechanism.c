@@ -402,9 +402,113 @@ TEST_F(hosts, wrong_descriptors)
 	unlink(path);
 }
 
+/**
+ * struct missing - an object in which a name is another one
+ * @name:  all of it
+ * @other: as long
+ * @says:  the reason must have this in it
+ */
+struct missing {
+	const char	*name, *other;
+	const char	*says;
+};
+
+static const struct missing all_missing[] = {
+	{ "hk_mech_ingress", "hk_mech_ingrest", "no program hk_mech_ingress" },
+	{ "hk_mech_egress", "hk_mech_egrest", "no program hk_mech_egress" },
+	{ "hk_mech_ports", "hk_mech_porta", "no map hk_mech_ports" },
+	{ "hk_mech_stats", "hk_mech_stata", "no map hk_mech_stats" },
+	{ ".rodata.hooker", ".rodata.looker", "section .rodata.hooker" },
+	{ "GPL", "BSD", "licence" },
+};
+
+/* In the symbols, the sections and the types, so the object as such stays sound */
+static int rename_all(__u8 *elf, long len, const char *from, const char *to)
+{
+	long size = strlen(from) + 1, i;
+	int nr = 0;
+
+	for (i = 0; i + size <= len; i++)
+		if (!memcmp(elf + i, from, size)) {
+			memcpy(elf + i, to, size);
+			nr++;
+		}
+	return nr;
+}
+
+TEST_F(hosts, something_is_missing)
+{
+	char path[] = "/tmp/hkmechXXXXXX", why[HK_MECH_WHY];
+	static __u8 elf[1 << 20];
+	const struct missing *m;
+	struct hk_mech *mech;
+	unsigned int i;
+	long len;
+
+	close(mkstemp(path));
+	setns(self->ns[1], CLONE_NEWNET);
+	for (i = 0; i < sizeof(all_missing) / sizeof(all_missing[0]); i++) {
+		m = &all_missing[i];
+		len = read_file(object("exp253"), elf, sizeof(elf));
+		ASSERT_LT(0, rename_all(elf, len, m->name, m->other)) TH_LOG("%s", m->name);
+		ASSERT_EQ(0, write_file(path, elf, len));
+		why[0] = '\0';
+		EXPECT_GT(0, hk_dataplane_add_mech(self->dp[1], path, &mech, why))
+			TH_LOG("%s", m->name);
+		EXPECT_NE(NULL, strstr(why, m->says)) TH_LOG("%s: %s", m->name, why);
+	}
+	unlink(path);
+}
+
+/* Cut off anywhere: refused with a reason; and nothing of it stays in the kernel */
+TEST_F(hosts, cut_short)
+{
+	char path[] = "/tmp/hkmechXXXXXX", why[HK_MECH_WHY];
+	static __u8 elf[1 << 20];
+	long len = read_file(object("exp253"), elf, sizeof(elf)), part;
+	struct hk_mech *mech;
+
+	ASSERT_LT(0, len);
+	close(mkstemp(path));
+	setns(self->ns[1], CLONE_NEWNET);
+	for (part = 0; part < len; part += len / 60) {
+		ASSERT_EQ(0, write_file(path, elf, part));
+		why[0] = '\0';
+		EXPECT_GT(0, hk_dataplane_add_mech(self->dp[1], path, &mech, why))
+			TH_LOG("%ld of %ld bytes", part, len);
+		EXPECT_NE('\0', why[0]);
+	}
+	EXPECT_EQ(NULL, hk_dataplane_next_mech(self->dp[1], NULL));
+	unlink(path);
+}
+
+/* What would never end, or never begin, to be read; that would stop the daemon */
+TEST_F(hosts, no_files)
+{
+	char fifo[64], large[] = "/tmp/hkmechXXXXXX", why[HK_MECH_WHY];
+	const char * const paths[] = { "/dev/zero", "/dev/ptmx", "/tmp", fifo, large };
+	struct hk_mech *mech;
+	unsigned int i;
+	int fd;
+
+	fd = mkstemp(large);
+	ASSERT_EQ(0, ftruncate(fd, 1LL << 40));
+	close(fd);
+	snprintf(fifo, sizeof(fifo), "%s.fifo", large);
+	ASSERT_EQ(0, mkfifo(fifo, 0600));
+	for (i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		why[0] = '\0';
+		EXPECT_EQ(-EINVAL, hk_dataplane_add_mech(self->dp[1], paths[i], &mech, why));
+		EXPECT_TRUE(strstr(why, "regular file") || strstr(why, "bytes"))
+			TH_LOG("%s: %s", paths[i], why);
+	}
+	unlink(fifo);
+	unlink(large);
+}
+
 TEST_F(hosts, no_objects)
 {
-	static const char * const paths[] = { "/nonexistent", "/etc/passwd", "/dev/null", "/tmp" };
+	static const char * const paths[] = { "/nonexistent", "/etc/passwd", "/dev/null", "/" };
 	char why[HK_MECH_WHY];
 	struct hk_mech *mech;
 	unsigned int i;

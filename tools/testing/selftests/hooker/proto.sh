@@ -143,6 +143,8 @@ remove()
 wrong()
 {
 	tap_check "no such file" refused 1 "No such file" proto c add /nonexistent
+	mkfifo "$LIB_TMP/fifo"
+	tap_check "a file that never ends" refused 1 "regular" proto c add "$LIB_TMP/fifo"
 	tap_check "no mechanism" refused 1 "connection.bpf.o" proto c add "$(find_object connection.bpf.o)"
 	tap_check "twice" refused 1 "exp253 is there already" proto c add "$EXP"
 	tap_check "UDP-Lite beside the kernel's" \
@@ -194,6 +196,7 @@ application_ports()
 	tap_check "the port is listed" \
 		grep -q "\"port\":$UDP_PORT,\"direction\":\"out\"" <<<"$(proto c list -j)"
 	tap_check "UDP-Lite for applications only" both add "$LITE" no-carrier
+	tap_check "but not the daemon's" refused 1 "own" proto c port udplite add 18507 out
 	proto c port udplite add $LITE_PORT out cover 20 && proto s port udplite add $LITE_PORT
 	for v in 4 6; do
 		tap_check "IPv$v: as UDP-Lite" echo_by 136 $v $LITE_PORT unchecked
@@ -223,7 +226,7 @@ need python3
 EXP=$(find_object exp253.bpf.o) && LITE=$(find_object udplite.bpf.o) ||
 	skip_all "the mechanisms' objects are not built [variant]"
 [ -e /proc/net/udplite ] || skip_all "this kernel has no UDP-Lite sockets [kernel]"
-tap_plan $((4 + 4 + 9 + 11 + 13 + 4))
+tap_plan $((4 + 4 + 9 + 12 + 14 + 4))
 topo_up both delay 2ms rate 500mbit
 start_hookers
 for name in "${!PORT[@]}"; do
