@@ -62,12 +62,8 @@ static int create(struct hk_dataplane **dp, const char *cgroup)
 	return err;
 }
 
-static int add_host(struct hk_dataplane **dp, const char *cgroup, int i)
+static int add_host(struct hk_dataplane **dp, const char *cgroup)
 {
-	if (netns_run("ip link set veth0 address 02:00:00:00:00:0%d up", i + 1) ||
-	    netns_run("ip addr add 192.0.2.%d/24 dev veth0", i + 1) ||
-	    netns_run("ip neigh add 192.0.2.%d lladdr 02:00:00:00:00:0%d dev veth0", 2 - i, 2 - i))
-		return -EIO;
 	return create(dp, cgroup) ?: hk_dataplane_add_dev(*dp, if_nametoindex("veth0"));
 }
 
@@ -81,15 +77,10 @@ FIXTURE_SETUP(hosts)
 	self->cgroup[0] = '\0';
 	memset(self->dp, 0, sizeof(self->dp));
 	ASSERT_EQ(0, make_cgroup(self->cgroup, sizeof(self->cgroup)));
-	for (i = 0; i < 2; i++) {
-		ASSERT_EQ(0, netns_enter_new());
-		self->ns[i] = netns_open();
-	}
-	ASSERT_EQ(0, netns_run("ip link add veth0 type veth peer name veth0 netns /proc/%d/fd/%d",
-			       getpid(), self->ns[0]));
+	ASSERT_EQ(0, netns_make_hosts(self->ns));
 	for (i = 1; i >= 0; i--) {
 		setns(self->ns[i], CLONE_NEWNET);
-		ASSERT_EQ(0, add_host(&self->dp[i], self->cgroup, i));
+		ASSERT_EQ(0, add_host(&self->dp[i], self->cgroup));
 	}
 	ASSERT_EQ(0, netns_wait_up("veth0"));
 }

@@ -101,6 +101,40 @@ static inline int netns_add_addr(const char *addr, unsigned int prefix_len, cons
 	return -ETIMEDOUT;
 }
 
+/*
+ * Two hosts, in namespaces of their own, joined by veth0 in each: host 1 in @ns[0], host 2 in
+ * @ns[1], addresses 192.0.2.N and 2001:db8::N, which know each other's MAC address
+ * 02:00:00:00:00:0N. The current namespace is that of host 2 then. 0 or an error.
+ */
+static inline int netns_make_hosts(int ns[2])
+{
+	char addr4[32], addr6[32];
+	int i, err = 0;
+
+	for (i = 0; i < 2 && !err; i++) {
+		err = netns_enter_new();
+		ns[i] = netns_open();
+	}
+	if (err || netns_run("ip link add veth0 address 02:00:00:00:00:02 type veth peer name veth0 address 02:00:00:00:00:01 netns /proc/%d/fd/%d",
+			     getpid(), ns[0]))
+		return -EIO;
+	for (i = 0; i < 2; i++)
+		if (setns(ns[i], CLONE_NEWNET) || netns_run("ip link set veth0 up"))
+			return -EIO;
+	for (i = 0; i < 2 && !err; i++) {
+		snprintf(addr4, sizeof(addr4), "192.0.2.%d", i + 1);
+		snprintf(addr6, sizeof(addr6), "2001:db8::%d", i + 1);
+		if (setns(ns[i], CLONE_NEWNET) || netns_wait_up("veth0") ||
+		    netns_run("ip neigh add 192.0.2.%d lladdr 02:00:00:00:00:0%d dev veth0",
+			      2 - i, 2 - i) ||
+		    netns_run("ip neigh add 2001:db8::%d lladdr 02:00:00:00:00:0%d dev veth0",
+			      2 - i, 2 - i))
+			return -EIO;
+		err = netns_add_addr(addr4, 24, "veth0") ?: netns_add_addr(addr6, 64, "veth0");
+	}
+	return err;
+}
+
 static inline bool netns_has_ipv6(void)
 {
 	return !access("/proc/sys/net/ipv6", F_OK);
