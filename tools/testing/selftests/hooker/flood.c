@@ -4,13 +4,14 @@
  * with it.
  *
  *	flood NETNS DEVICE OUT COUNT RATE
+ *	flood NETNS DEVICE OUT inject
  *
  * Listens on DEVICE of network namespace NETNS (a path) until it has a HELLO and DATA
- * datagrams over IPv4, says "flood: ready", and at SIGUSR1 sends COUNT frames, RATE a
- * second, by device OUT of its own namespace. Who changes what the checksum covers makes it
- * right again, unless damage is meant. What is missing is forgery of datagrams with the
- * association's id and a right checksum: HTP has no cryptography, who is on the path
- * can do that to it as to TCP.
+ * datagrams over both IPv4 and IPv6, says "flood: ready", and at SIGUSR1 sends COUNT frames,
+ * RATE a second, by device OUT of its own namespace. Who changes what the checksum covers
+ * makes it right again, unless damage is meant. What is missing is forgery of datagrams with
+ * the association's id and a right checksum: HTP has no cryptography, who is on the path
+ * can do that to it as to TCP. "inject" does just that, see flood_inject.c.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,35 +19,19 @@
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
-#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-#include <linux/types.h>
 
-#define FRAME_MAX	2048
+#include "flood.h"
+
 #define BATCH		64
 #define NR_DATA		64
-#define PORT		18507
-
-#define IP_OFF		14
-#define L4_OFF		(IP_OFF + 20)
-#define HTP_OFF		(L4_OFF + 8)
-#define HTP_HDR_LEN	16
-#define HTP_DST_ID	8
-#define HTP_DATA	0x10	/* version 1 in the high nibble */
-#define HTP_HELLO	0x11
-
-struct frame {
-	__u32	len;
-	__u8	data[FRAME_MAX];
-};
 
 enum kind {
 	RANDOM,		/* nothing but the port is right */
@@ -54,30 +39,39 @@ enum kind {
 	DAMAGED,	/* DATA with a flipped bit, checksum as it was */
 	WRONG_SOURCE,	/* DATA from elsewhere */
 	REPLAYED,	/* DATA again */
-	WRONG_TOKEN,	/* HELLO to another instance */
+	WRONG_INSTANCE,	/* HELLO to another daemon */
+	WRONG_TOKEN,	/* HELLO of another association, with no answered offer's token */
 	REPLAYED_HELLO,
 	NR_KINDS,
 };
 
 static const char * const kinds[NR_KINDS] = {
-	"random", "wrong id", "damaged", "wrong source", "replayed", "wrong token",
-	"replayed HELLO",
+	"random", "wrong id", "damaged", "wrong source", "replayed", "wrong instance",
+	"wrong token", "replayed HELLO",
+};
+
+/**
+ * struct heard - of one address family
+ * @hello:   a HELLO
+ * @data:    DATA datagrams
+ * @nr_data: of them
+ */
+struct heard {
+	struct frame	hello, data[NR_DATA];
+	unsigned int	nr_data;
 };
 
 /**
  * struct flood - what was heard, and what is being sent
- * @hello:   a HELLO
- * @data:    DATA datagrams
- * @nr_data: of them
- * @out:     frames of a batch
- * @iov:     of @out
- * @msgs:    likewise
- * @sent:    frames, by kind
- * @seed:    of the random numbers
+ * @heard: over IPv4 and IPv6
+ * @out:   frames of a batch
+ * @iov:   of @out
+ * @msgs:  likewise
+ * @sent:  frames, by kind
+ * @seed:  of the random numbers
  */
 struct flood {
-	struct frame	hello, data[NR_DATA];
-	unsigned int	nr_data;
+	struct heard	heard[2];
 	struct frame	out[BATCH];
 	struct iovec	iov[BATCH];
 	struct mmsghdr	msgs[BATCH];
@@ -91,20 +85,20 @@ static __u32 rnd(struct flood *f)
 	return f->seed >> 32;
 }
 
-static void die(const char *what)
+void flood_die(const char *what)
 {
 	fprintf(stderr, "flood: %s: %s\n", what, strerror(errno));
 	exit(1);
 }
 
-static int open_packet(const char *device)
+int flood_open(const char *device)
 {
 	struct sockaddr_ll ll = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL) };
 	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 
 	ll.sll_ifindex = if_nametoindex(device);
 	if (fd < 0 || !ll.sll_ifindex || bind(fd, (void *)&ll, sizeof(ll)))
-		die(device);
+		flood_die(device);
 	return fd;
 }
 
@@ -113,84 +107,53 @@ static void enter(const char *netns)
 	int fd = open(netns, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0 || setns(fd, CLONE_NEWNET))
-		die(netns);
+		flood_die(netns);
 	close(fd);
-}
-
-static __u16 get16(const __u8 *p) { return p[0] << 8 | p[1]; }
-
-static void put16(__u8 *p, __u16 v)
-{
-	p[0] = v >> 8;
-	p[1] = v;
 }
 
 /* ---- listening ---- */
 
-static bool is_ours(const struct frame *in)
+/* The next datagram to the daemon of this host */
+void flood_receive(int fd, struct frame *in)
 {
-	__u8 proto = in->data[IP_OFF + 9];
+	struct sockaddr_ll from;
+	socklen_t from_len;
+	ssize_t n;
 
-	return in->len >= HTP_OFF + HTP_HDR_LEN && get16(in->data + 12) == ETHERTYPE_IP &&
-	       in->data[IP_OFF] == 0x45 && (proto == 17 || proto == 136) &&
-	       get16(in->data + L4_OFF + 2) == PORT;
+	do {
+		from_len = sizeof(from);
+		n = recvfrom(fd, in->data, sizeof(in->data), MSG_TRUNC, (void *)&from, &from_len);
+		if (n < 0)
+			flood_die("recvfrom");
+		in->len = n;
+	} while (from.sll_pkttype == PACKET_OUTGOING || !flood_is_ours(in));
+}
+
+static bool has_heard(const struct heard *h)
+{
+	return h->hello.len && h->nr_data == NR_DATA;
 }
 
 static void listen_on(struct flood *f, const char *device)
 {
-	struct sockaddr_ll from;
-	socklen_t from_len;
-	int fd = open_packet(device);
+	int fd = flood_open(device);
+	struct heard *h;
 	struct frame in;
-	ssize_t n;
+	__u8 type;
 
-	while (!f->hello.len || f->nr_data < NR_DATA) {
-		from_len = sizeof(from);
-		n = recvfrom(fd, in.data, sizeof(in.data), 0, (void *)&from, &from_len);
-		if (n < 0)
-			die("recvfrom");
-		in.len = n;
-		if (from.sll_pkttype == PACKET_OUTGOING || !is_ours(&in))
-			continue;
-		if (in.data[HTP_OFF] == HTP_HELLO)
-			f->hello = in;
-		else if (in.data[HTP_OFF] == HTP_DATA && f->nr_data < NR_DATA)
-			f->data[f->nr_data++] = in;
+	while (!has_heard(&f->heard[0]) || !has_heard(&f->heard[1])) {
+		flood_receive(fd, &in);
+		h = &f->heard[flood_is_v6(&in)];
+		type = in.data[flood_htp_off(&in)];
+		if (type == HTP_HELLO)
+			h->hello = in;
+		else if (type == HTP_DATA && h->nr_data < NR_DATA)
+			h->data[h->nr_data++] = in;
 	}
 	close(fd);
 }
 
 /* ---- forging ---- */
-
-static __u32 sum(const __u8 *p, __u32 len, __u32 start)
-{
-	for (; len > 1; p += 2, len -= 2)
-		start += get16(p);
-	return len ? start + (p[0] << 8) : start;
-}
-
-static __u16 fold(__u32 s)
-{
-	while (s >> 16)
-		s = (s & 0xffff) + (s >> 16);
-	return s;
-}
-
-/* Lengths and checksums, all of it covered */
-static void make_right(struct frame *out)
-{
-	__u8 *ip = out->data + IP_OFF, *l4 = out->data + L4_OFF;
-	__u32 len = out->len - L4_OFF;
-	__u16 check;
-
-	put16(ip + 2, out->len - IP_OFF);
-	put16(ip + 10, 0);
-	put16(ip + 10, ~fold(sum(ip, 20, 0)));
-	put16(l4 + 4, len);
-	put16(l4 + 6, 0);
-	check = ~fold(sum(l4, len, sum(ip + 12, 8, ip[9] + len)));
-	put16(l4 + 6, check ? check : 0xffff);
-}
 
 static void fill_random(struct flood *f, __u8 *p, __u32 len)
 {
@@ -200,29 +163,37 @@ static void fill_random(struct flood *f, __u8 *p, __u32 len)
 
 static void forge(struct flood *f, struct frame *out, enum kind kind)
 {
-	__u32 bit;
+	const struct heard *h = &f->heard[rnd(f) % 2];
+	__u32 bit, at;
+	__u8 *htp;
 
-	*out = kind >= WRONG_TOKEN ? f->hello : f->data[rnd(f) % f->nr_data];
+	*out = kind >= WRONG_INSTANCE ? h->hello : h->data[rnd(f) % h->nr_data];
+	at = flood_htp_off(out);
+	htp = out->data + at;
 	switch (kind) {
 	case RANDOM:
-		out->len = HTP_OFF + rnd(f) % 1200;
-		fill_random(f, out->data + HTP_OFF, out->len - HTP_OFF);
+		out->len = at + rnd(f) % 1200;
+		fill_random(f, htp, out->len - at);
 		break;
 	case WRONG_ID:
+	case WRONG_INSTANCE:
+		fill_random(f, htp + HTP_DST_ID, 8);
+		break;
 	case WRONG_TOKEN:
-		fill_random(f, out->data + HTP_OFF + HTP_DST_ID, 8);
+		fill_random(f, htp + HTP_SRC_ID, 8);
+		fill_random(f, htp + HTP_TOKEN, 4);
 		break;
 	case WRONG_SOURCE:
-		out->data[IP_OFF + 15] = 3 + rnd(f) % 250;
+		flood_change_source(out, 3 + rnd(f) % 250);
 		break;
 	case DAMAGED:
-		bit = rnd(f) % ((out->len - HTP_OFF) * 8);
-		out->data[HTP_OFF + bit / 8] ^= 1 << bit % 8;
+		bit = rnd(f) % ((out->len - at) * 8);
+		htp[bit / 8] ^= 1 << bit % 8;
 		return;
 	default:
 		return;
 	}
-	make_right(out);
+	flood_make_right(out);
 }
 
 /* ---- sending ---- */
@@ -251,7 +222,7 @@ static void send_batch(struct flood *f, int fd, unsigned int nr)
 	while (done < nr) {
 		n = sendmmsg(fd, f->msgs + done, nr - done, 0);
 		if (n < 0 && errno != ENOBUFS && errno != EINTR)
-			die("sendmmsg");
+			flood_die("sendmmsg");
 		done += n > 0 ? n : 0;
 	}
 }
@@ -282,20 +253,33 @@ static void flood(struct flood *f, int fd, unsigned long count, unsigned long ra
 		printf("flood: %-14s %lu\n", kinds[i], f->sent[i]);
 }
 
+static int inject(const char *netns, const char *device, int out)
+{
+	int in;
+
+	enter(netns);
+	in = flood_open(device);
+	printf("flood: listening\n");
+	fflush(stdout);
+	return flood_inject(in, out);
+}
+
 int main(int argc, char **argv)
 {
 	static struct flood f = { .seed = 0x484b };
 	sigset_t set;
 	int fd, sig;
 
+	if (argc == 5 && !strcmp(argv[4], "inject"))
+		return inject(argv[1], argv[2], flood_open(argv[3]));
 	if (argc != 6) {
-		fprintf(stderr, "usage: flood NETNS DEVICE OUT COUNT RATE\n");
+		fprintf(stderr, "usage: flood NETNS DEVICE OUT COUNT RATE, or ... OUT inject\n");
 		return 2;
 	}
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	fd = open_packet(argv[3]);
+	fd = flood_open(argv[3]);
 	enter(argv[1]);
 	printf("flood: listening\n");
 	fflush(stdout);
