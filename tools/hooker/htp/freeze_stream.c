@@ -19,9 +19,11 @@ enum stream_flag {
 	STREAM_FIN_ACKED	= 1 << 9,
 	STREAM_END_READ		= 1 << 10,
 	STREAM_WANT_ROOM	= 1 << 11,
+	STREAM_LOOSE		= 1 << 12,
+	STREAM_PEER_LOOSE	= 1 << 13,
 };
 
-#define STREAM_FLAGS		((1 << 12) - 1)
+#define STREAM_FLAGS		((1 << 14) - 1)
 #define STREAM_EVENTS		((HTP_EV_FINISHED << 1) - 1)
 
 static __u32 flags_of(const struct htp_stream *s)
@@ -34,7 +36,8 @@ static __u32 flags_of(const struct htp_stream *s)
 	       (s->tx.finished ? STREAM_TX_FINISHED : 0) |
 	       (s->tx.fin_acked ? STREAM_FIN_ACKED : 0) |
 	       (s->rx.end_read ? STREAM_END_READ : 0) |
-	       (s->tx.want_room ? STREAM_WANT_ROOM : 0);
+	       (s->tx.want_room ? STREAM_WANT_ROOM : 0) |
+	       (s->loose ? STREAM_LOOSE : 0) | (s->peer_loose ? STREAM_PEER_LOOSE : 0);
 }
 
 static void set_flags(struct htp_stream *s, __u32 flags)
@@ -50,6 +53,8 @@ static void set_flags(struct htp_stream *s, __u32 flags)
 	s->tx.fin_acked = flags & STREAM_FIN_ACKED;
 	s->rx.end_read = flags & STREAM_END_READ;
 	s->tx.want_room = flags & STREAM_WANT_ROOM;
+	s->loose = flags & STREAM_LOOSE;
+	s->peer_loose = flags & STREAM_PEER_LOOSE;
 	if (flags & STREAM_UNSEEN)
 		htp_list_add_tail(&s->a->unseen_list, &s->unseen_link);
 }
