@@ -31,11 +31,11 @@ bad_bits()
 # Requests are application data, too: damage begins when all are there
 has_asked() { [ "$(nr_flows s)" -ge "$1" ] && have_carried "$1" 64; }
 
-# start_conns PORT ADDRESS BYTES: they wait a moment before they send
+# start_conns PORT ADDRESS BYTES: they send when $LIB_TMP/go exists
 start_conns()
 {
 	on_bg c "client-$1" "${RUN_BY[@]}" "$TAPP" client -P $CONNS -t 15 --count-bad --up "$3" \
-		--down "$3" --client-idle 400 --server-idle 400 "$2" "$1"
+		--down "$3" --go "$LIB_TMP/go" "$2" "$1"
 }
 
 # finish_conns PORT BEHIND BYTES: complete in both directions, whatever the bits
@@ -54,14 +54,16 @@ hurt()
 
 	shift 2
 	bytes=$((COUNT * 115 / percent * PAYLOAD / CONNS / 2 / $#))
+	rm -f "$LIB_TMP/go"
 	link_reset
 	for port; do
 		behind[$port]=$(nr_served "$port")
 		start_conns "$port" "$(addr s "$family")" $bytes
 	done
-	wait_for 5 has_asked $(($# * CONNS)) || note "requests came late"
+	wait_for 10 has_asked $(($# * CONNS)) || note "not all connections are there"
 	SHOWN=$(hooker_show c flows)
 	link_set both corrupt "$percent%" corrupt-where any
+	: >"$LIB_TMP/go"
 	for port; do
 		finish_conns "$port" "${behind[$port]}" $bytes || rc=1
 	done

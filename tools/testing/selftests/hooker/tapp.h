@@ -65,11 +65,12 @@ enum tapp_end {
  * @send_first:   with blocking calls: send everything, then receive
  * @count_bad:    wrong bits are counted, and are no reason to end
  * @lane:         connections with different numbers have different patterns
+ * @after_byte:   send only when something came from the peer
  */
 struct tapp_role {
 	__u64	send_bytes, cut_bytes, pause_bytes;
 	__u32	pause_ms, idle_ms, write_size, read_size;
-	__u8	end, after_eof, blocking, echo, send_first, count_bad, lane, pad;
+	__u8	end, after_eof, blocking, echo, send_first, count_bad, lane, after_byte;
 };
 
 /*
@@ -91,6 +92,7 @@ _Static_assert(sizeof(struct tapp_request) == 64, "tests count the bytes on the 
  * @fd:            socket; owned by the caller of tapp_conn_run()
  * @recv_expected: bytes that have to come before EOF
  * @timeout_ms:    longest wait without progress
+ * @go_file:       do not begin before it exists; NULL: at once
  * @send_seed:     pattern sent; @recv_seed likewise
  * @stall_max_ns:  longest time in which no byte could be sent
  * @stall_bytes:   how many had been accepted when that began
@@ -106,6 +108,7 @@ struct tapp_conn {
 	__u64			stall_start_ns, pause_end_ns;
 	int			fd, epoll_fd;
 	unsigned int		timeout_ms;
+	const char		*go_file;
 	bool			got_eof, can_send, can_recv, fin_sent;
 	__u8			*buf, *check;
 };
@@ -123,7 +126,7 @@ struct tapp_options {
 	struct tapp_role	client, server;
 	__u64			up_bytes, down_bytes, greet_bytes;
 	unsigned int		nr_threads, nr_conns, nr_rr, timeout_ms, hold_ms;
-	const char		*bind_addr, *host, *port;
+	const char		*bind_addr, *host, *port, *go_file;
 };
 
 int	tapp_client(const struct tapp_options *opts);

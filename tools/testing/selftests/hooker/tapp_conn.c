@@ -161,7 +161,9 @@ enum tapp_result tapp_recv_pattern(int fd, __u64 seed, __u64 len)
 
 static bool may_send(const struct tapp_conn *conn)
 {
-	return conn->sent < conn->role.send_bytes && (!conn->role.after_eof || conn->got_eof);
+	return conn->sent < conn->role.send_bytes &&
+	       (!conn->role.after_eof || conn->got_eof) &&
+	       (!conn->role.after_byte || conn->received);
 }
 
 static bool is_cut(const struct tapp_conn *conn)
@@ -416,6 +418,18 @@ static enum tapp_result set_nonblocking(int fd, bool nonblocking)
 	return fcntl(fd, F_SETFL, flags) ? TAPP_OTHER : TAPP_OK;
 }
 
+static enum tapp_result wait_go(const struct tapp_conn *conn)
+{
+	__u64 end_ns = tapp_now_ns() + conn->timeout_ms * NSEC_PER_MSEC;
+
+	while (conn->go_file && access(conn->go_file, F_OK)) {
+		if (tapp_now_ns() > end_ns)
+			return TAPP_TIMEOUT;
+		sleep_ms(5);
+	}
+	return TAPP_OK;
+}
+
 static void reset_on_close(int fd)
 {
 	struct linger linger = { .l_onoff = 1 };
@@ -442,6 +456,8 @@ enum tapp_result tapp_conn_run(struct tapp_conn *conn)
 	if (!conn->buf || !conn->check)
 		result = TAPP_OTHER;
 	sleep_ms(conn->role.idle_ms);
+	if (result == TAPP_OK)
+		result = wait_go(conn);
 	if (result != TAPP_OK)
 		;
 	else if (conn->role.echo)

@@ -203,7 +203,7 @@ static int seed_scripts(const char *dir)
 	};
 	/* streams that take damaged bytes; both sides write, and then some datagram is damaged */
 	static const __u8 loose[] = {
-		3, 7, 2, 'h', 'i', 4, 0, 4, 0, 8, 0, 0x80, 136, 0, 0x80, 18, 0, 9, 0, 1,
+		3, 7, 2, 'h', 'i', 4, 0, 4, 0, 8, 0, 0x80, 136, 0, 0x80, 18, 2, 9, 0, 1,
 		4, 0, 137, 0, 0xff, 9, 0, 0xff, 10, 0, 138, 0, 4, 0, 0, 80, 4, 0,
 	};
 	static const __u8 no_memory[] = {
