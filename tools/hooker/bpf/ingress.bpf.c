@@ -21,11 +21,10 @@
 #include "vmlinux.h"
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
+#include "budget.h"
 #include "hooker_abi.h"
 #include "mechanism.h"
 #include "packet.h"
-
-#define NSEC_PER_SEC	1000000000ULL
 
 /* htp/wire.h: header and types of HTP */
 #define HTP_HDR_LEN	16
@@ -314,25 +313,11 @@ static __always_inline bool is_known_source(const struct dgram *d,
 	return false;
 }
 
-static __always_inline bool spend(struct hk_budget *budget, __u64 cost, __u64 burst)
-{
-	__u64 now = bpf_ktime_get_ns();
-
-	budget->credit += now - budget->last_ns;
-	budget->last_ns = now;
-	if (budget->credit > cost * burst)
-		budget->credit = cost * burst;
-	if (budget->credit < cost)
-		return false;
-	budget->credit -= cost;
-	return true;
-}
-
 static __always_inline bool may_spend(__u32 which, __u32 rate, __u32 burst)
 {
 	struct hk_budget *budget = bpf_map_lookup_elem(&hk_budgets, &which);
 
-	return budget && spend(budget, NSEC_PER_SEC / rate, burst);
+	return budget && hk_spend(budget, NSEC_PER_SEC / rate, burst);
 }
 
 /*
@@ -357,7 +342,7 @@ static __always_inline int check_assoc(const struct dgram *d, __u8 type, __u64 i
 	if (is_known_source(d, assoc))
 		return verdict(XDP_PASS, HK_XDP_PASS_DATA);
 	/* its peer may have moved: the daemon finds out, but slowly */
-	if (spend(&assoc->strangers, NSEC_PER_SEC / HK_STRANGER_RATE, HK_STRANGER_BURST))
+	if (hk_spend(&assoc->strangers, NSEC_PER_SEC / HK_STRANGER_RATE, HK_STRANGER_BURST))
 		return verdict(XDP_PASS, HK_XDP_PASS_STRANGER);
 	return drop(HK_XDP_DROP_SOURCE);
 }

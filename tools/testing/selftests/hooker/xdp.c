@@ -513,6 +513,24 @@ TEST_F(verdict, probes_are_limited)
 	EXPECT_EQ(XDP_DROP_, run(self->skel, &self->pkt));
 }
 
+/* Another CPU has looked at the bucket after this one had read the clock */
+TEST_F(verdict, no_time_fills_no_bucket)
+{
+	struct hk_assoc_entry entry;
+	struct timespec now;
+	__u64 id = ASSOC;
+	int fd, i;
+
+	fd = bpf_map__fd(self->skel->maps.hk_assocs);
+	ASSERT_EQ(0, bpf_map_lookup_elem(fd, &id, &entry));
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	entry.strangers.last_ns = (now.tv_sec + 3600) * 1000000000ULL;
+	entry.strangers.credit = 0;
+	ASSERT_EQ(0, bpf_map_update_elem(fd, &id, &entry, 0));
+	for (i = 0; i < 3; i++)
+		VERDICT(XDP_DROP_, HK_XDP_DROP_SOURCE, .wrong_source = true);
+}
+
 /* A router or the host of containers sees datagrams that are for others */
 TEST_F(verdict, transit_passes)
 {
