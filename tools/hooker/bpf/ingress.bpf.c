@@ -8,7 +8,9 @@
  *	TX	an echo probe, turned round on the spot
  *	datapath, the tail call into the mechanism that was deployed for the IP protocol:
  *		what would have passed, if its protocol is no socket's of this kernel; and
- *		all of that protocol which isn't for us
+ *		all of that protocol which is for other applications of this host
+ *
+ * What this host forwards is nobody's here: it passes, whatever its ports.
  *
  * Checksums are left to the socket, which verifies them over the coverage: a
  * datagram of a local veth peer may stand here with its checksum not filled in
@@ -122,6 +124,7 @@ volatile __be16 hk_mech_locals[HK_MECH_MAX_LOCALS];
  * @proto:	IP protocol
  * @v4:		IPv4
  * @fragment:	part of a fragmented packet; the first, else it would not be here
+ * @here:	for an address of this host
  */
 struct dgram {
 	struct ethhdr		*eth;
@@ -133,7 +136,7 @@ struct dgram {
 	__u8			hdr_len, check_off;
 	__u8			proto;
 	bool			v4;
-	bool			fragment;
+	bool			fragment, here;
 };
 
 /* Action and reason; the way out counts it and takes them apart */
@@ -486,30 +489,44 @@ static __always_inline int judge(struct dgram *d)
 	return drop(HK_XDP_DROP_VERSION);
 }
 
+/* Applications may have joined a group; the daemon has not */
+static __always_inline bool is_for_group(const struct dgram *d)
+{
+	struct ipv6hdr *ip6 = d->ip;
+	struct iphdr *ip4 = d->ip;
+
+	if (d->v4)
+		return (void *)(ip4 + 1) <= d->end && (ip4->daddr & bpf_htonl(0xe0000000)) ==
+						      bpf_htonl(0xe0000000);
+	return (void *)(ip6 + 1) <= d->end && ip6->daddr.in6_u.u6_addr8[0] == 0xff;
+}
+
 /* The datapath verdict; only an empty slot comes back, and then the stack may have it */
 static __always_inline int to_datapath(struct xdp_md *ctx, const struct dgram *d, int action)
 {
-	if (action == XDP_PASS && d->mech)
+	if (action == XDP_PASS && d->mech && (d->here || is_for_group(d)))
 		bpf_tail_call(ctx, &hk_mech_progs, d->proto);
 	return action;
 }
 
-static __always_inline bool is_carried(const struct dgram *d)
+/* By what costs no lookup */
+static __always_inline bool may_concern_us(const struct dgram *d)
 {
-	return d->udp->dest == hk_config.port && is_used(d) && is_for_this_host(d);
+	return d->mech || d->udp->dest == hk_config.port || is_behind_mechanism(d);
 }
 
 static __always_inline int decide(struct xdp_md *ctx, struct dgram *d)
 {
 	enum hk_xdp_stat fault;
 
-	if (!parse(ctx, d))
+	if (!parse(ctx, d) || !may_concern_us(d))
 		return verdict(XDP_PASS, HK_XDP_PASS_OTHER);
-	if (!is_carried(d)) {
-		if (is_behind_mechanism(d))
-			return drop(HK_XDP_DROP_BEHIND);
+	d->here = is_for_this_host(d);
+	if (!d->here)
 		return verdict(XDP_PASS, HK_XDP_PASS_OTHER);
-	}
+	if (d->udp->dest != hk_config.port || !is_used(d))
+		return is_behind_mechanism(d) ? drop(HK_XDP_DROP_BEHIND) :
+						verdict(XDP_PASS, HK_XDP_PASS_OTHER);
 	fault = fault_of(d);
 	return fault ? drop(fault) : judge(d);
 }

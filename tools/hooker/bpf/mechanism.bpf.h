@@ -260,15 +260,16 @@ __noinline int hk_find_skb(struct __sk_buff *skb, struct hk_packet *p)
  * @p:	 filled in
  *
  * Makes the headers and the payload's first bytes linear: of corked datagrams
- * they may not be.
+ * they may not be. What has come in by a device is being forwarded: a mechanism serves the
+ * sockets of its host, and leaves alone what others mean by the same ports.
  *
- * Return: NULL if it is no UDP, not the first fragment, or cut short.
+ * Return: NULL if it is forwarded, no UDP, not the first fragment, or cut short.
  */
 static __always_inline struct udphdr *hk_udp_header(struct __sk_buff *skb, struct hk_packet *p)
 {
 	__u32 pull;
 
-	if (!hk_find_skb(skb, p) ||
+	if (skb->ingress_ifindex || !hk_find_skb(skb, p) ||
 	    p->proto != IPPROTO_UDP || p->later || p->l4_len < sizeof(struct udphdr))
 		return NULL;
 	pull = p->l4 + sizeof(struct udphdr) + HK_MECH_MAX_FIELD + 2;

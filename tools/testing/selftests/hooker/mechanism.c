@@ -62,9 +62,15 @@ static int create(struct hk_dataplane **dp, const char *cgroup)
 	return err;
 }
 
-static int add_host(struct hk_dataplane **dp, const char *cgroup)
+static int add_host(struct hk_dataplane **dp, const char *cgroup, int i)
 {
-	return create(dp, cgroup) ?: hk_dataplane_add_dev(*dp, if_nametoindex("veth0"));
+	struct hk_local_key local[] = {
+		{ .addr = { 0, 0, htonl(0xffff), htonl(0xc0000201 + i) } },
+		{ .addr = { htonl(0x20010db8), 0, 0, htonl(1 + i) } },
+	};
+
+	return create(dp, cgroup) ?: hk_dataplane_set_locals(*dp, local, 2) ?:
+	       hk_dataplane_add_dev(*dp, if_nametoindex("veth0"));
 }
 
 FIXTURE_SETUP(hosts)
@@ -80,7 +86,7 @@ FIXTURE_SETUP(hosts)
 	ASSERT_EQ(0, netns_make_hosts(self->ns));
 	for (i = 1; i >= 0; i--) {
 		setns(self->ns[i], CLONE_NEWNET);
-		ASSERT_EQ(0, add_host(&self->dp[i], self->cgroup));
+		ASSERT_EQ(0, add_host(&self->dp[i], self->cgroup, i));
 	}
 	ASSERT_EQ(0, netns_wait_up("veth0"));
 }
@@ -238,6 +244,72 @@ TEST_F(hosts, three_protocols)
 	EXPECT_EQ(ROUNDS, mech_counter(exp[0], "in"));
 	EXPECT_EQ(ROUNDS, mech_counter(exp[1], "out"));
 	EXPECT_EQ(ROUNDS, mech_counter(lite[1], "in_full"));
+}
+
+static int make_router(struct hk_dataplane *dp)
+{
+	if (netns_run("sysctl -qw net.ipv4.ip_forward=1") ||
+	    netns_run("ip link add out0 type veth peer name out1") ||
+	    netns_run("ip link set out1 up && ip link set out0 up") ||
+	    netns_run("ip addr add 198.51.100.1/24 dev out0") ||
+	    netns_run("ip neigh add 198.51.100.9 lladdr 02:00:00:00:00:09 dev out0"))
+		return -EIO;
+	return hk_dataplane_add_exit(dp, if_nametoindex("out0"));
+}
+
+static unsigned long nr_forwarded(void)
+{
+	unsigned long nr = 0;
+	char line[512];
+	FILE *f;
+
+	f = fopen("/proc/thread-self/net/snmp", "r");
+	if (!f)
+		return 0;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "Ip: %*u %*u %*u %*u %*u %lu", &nr) == 1)
+			break;
+	fclose(f);
+	return nr;
+}
+
+/*
+ * The second host forwards what the first one sends. On the way in and on the way out it
+ * meets programs that have its own use for these ports; but this is not theirs.
+ */
+TEST_F(hosts, forwarded_is_left_alone)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET };
+	const __u16 ports[] = { PORT_UDPLITE, PORT_PLAIN };
+	char why[HK_MECH_WHY] = "";
+	struct hk_mech *lite[2];
+	int i, fd;
+
+	for (i = 0; i < 2; i++) {
+		setns(self->ns[i], CLONE_NEWNET);
+		ASSERT_EQ(0, hk_dataplane_add_mech(self->dp[i], NULL, &lite[i], why))
+			TH_LOG("%s", why);
+		ASSERT_EQ(0, claim(lite[i], PORT_UDPLITE));
+	}
+	ASSERT_EQ(0, claim(lite[1], PORT_PLAIN));
+	ASSERT_EQ(0, make_router(self->dp[1]));
+	fd = open_udp(self->ns[0], 1, 0);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, netns_run("ip route add 198.51.100.0/24 via 192.0.2.2"));
+	inet_pton(AF_INET, "198.51.100.9", &to.sin_addr);
+	for (i = 0; i < 2; i++) {
+		to.sin_port = htons(ports[i]);
+		ASSERT_EQ(1, sendto(fd, "x", 1, 0, (void *)&to, sizeof(to)));
+	}
+	close(fd);
+	setns(self->ns[1], CLONE_NEWNET);
+	for (i = 0; i < WAIT_MS && nr_forwarded() < 2; i++)
+		usleep(1000);
+	EXPECT_EQ(2, nr_forwarded());
+	/* it was UDP-Lite that came, and UDP */
+	EXPECT_EQ(1, mech_counter(lite[0], "out_full"));
+	EXPECT_EQ(0, mech_counter(lite[1], "in_full"));
+	EXPECT_EQ(0, mech_counter(lite[1], "out_full"));
 }
 
 /* Deployed and removed while others' datagrams pass: none of those is lost */

@@ -531,14 +531,30 @@ TEST_F(verdict, no_time_fills_no_bucket)
 		VERDICT(XDP_DROP_, HK_XDP_DROP_SOURCE, .wrong_source = true);
 }
 
-/* A router or the host of containers sees datagrams that are for others */
+/* UDP to a socket that a mechanism serves would pass for that mechanism's protocol */
+TEST_F(verdict, ports_behind_mechanisms)
+{
+	self->skel->bss->hk_mech_locals[HK_MECH_MAX_LOCALS - 1] = htons(PORT + 1);
+	if (variant->proto == IPPROTO_UDP)
+		VERDICT(XDP_DROP_, HK_XDP_DROP_BEHIND, .other_port = true);
+	else
+		VERDICT(XDP_PASS_, HK_XDP_PASS_OTHER, .other_port = true);
+	VERDICT(XDP_PASS_, HK_XDP_PASS_DATA, .payload = 1);
+}
+
+/*
+ * A router or the host of containers sees datagrams that are for others, also to the port
+ * of a socket that is behind a mechanism here
+ */
 TEST_F(verdict, transit_passes)
 {
 	size_t daddr = variant->v6 ? 24 : 16, i;
 	static const struct spec specs[] = {
 		{ .dst_id = 42 }, { .type = HTP_PROBE }, { .version = 3 }, { .payload = -9 },
+		{ .other_port = true },
 	};
 
+	self->skel->bss->hk_mech_locals[0] = htons(PORT + 1);
 	for (i = 0; i < ARRAY_SIZE(specs); i++) {
 		make(&self->pkt, &specs[i], variant->v6, variant->proto);
 		self->pkt.data[self->pkt.ip + daddr + 3] ^= 0x40;
