@@ -230,9 +230,10 @@ enum hk_role {
  * @slot:	TAKEN: index into hk_lanes
  * @taken:	1 once the socket is steered and in the SOCKHASH
  * @action:	connect(): what the rules say
- * @pad:	zero
+ * @cb_flags:	callbacks (BPF_SOCK_OPS_*_CB_FLAG) that nobody had asked for before
  * @offered_ns:	connect(): when
  * @held_ns:	connect(): when the gate held the first SYN-ACK; 0: it has not
+ * @copied_ns:	connect(): when the daemon last got a copy of one
  */
 struct hk_sk {
 	struct hk_flow_key	key;
@@ -241,11 +242,12 @@ struct hk_sk {
 	__u32			slot;
 	__u32			taken;
 	struct hk_action	action;
-	__u32			pad;
+	__u32			cb_flags;
 	__u64			offered_ns;
 	__u64			held_ns;
+	__u64			copied_ns;
 };
-_Static_assert(sizeof(struct hk_sk) == 80, "hk_sk is ABI");
+_Static_assert(sizeof(struct hk_sk) == 88, "hk_sk is ABI");
 
 /**
  * struct hk_lane - one slot of hk_lanes: both sides' counters of a connection's two lanes
@@ -421,6 +423,11 @@ struct hk_local_key {
 };
 _Static_assert(sizeof(struct hk_local_key) == 16, "hk_local_key is ABI");
 
+/* Offers that are answered in a second, and at once: so each stays in hk_offers for seconds */
+#define HK_OFFERS		16384
+#define HK_OFFER_RATE		2000
+#define HK_OFFER_BURST		(HK_OFFERS / 2)
+
 /* Echo probes that each CPU answers: so many a second, and so many at once */
 #define HK_PROBE_RATE	1000
 #define HK_PROBE_BURST	100
@@ -435,6 +442,7 @@ enum hk_stat {
 	HK_STAT_OFFERS_NO_ROOM,		/* no room for the option */
 	HK_STAT_OFFERS_ANSWERED,	/* SYN-ACKs that carried our answer */
 	HK_STAT_OFFERS_RULED_OUT,	/* not offered or answered: a rule says none */
+	HK_STAT_OFFERS_OVER_RATE,	/* not answered: more than can be remembered */
 	HK_STAT_OFFERS_STALE,		/* not offered or answered: the daemon hangs or drains */
 	HK_STAT_SYNACK_HELD,		/* copied to the daemon and dropped */
 	HK_STAT_SYNACK_STALE,		/* let pass: the daemon hangs */

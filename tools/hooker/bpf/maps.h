@@ -41,10 +41,13 @@ struct {
 	__type(value, struct hk_verdict);
 } hk_verdicts SEC(".maps") __weak;
 
-/* Least recently used ones go first: a SYN flood costs offers, not memory */
+/*
+ * A SYN flood costs offers, not memory. Nor may it push out those whose client has left
+ * TCP already: beyond HK_OFFER_RATE there are no answers.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, HK_OFFERS);
 	__type(key, __u32);
 	__type(value, struct hk_offer);
 } hk_offers SEC(".maps") __weak;

@@ -19,6 +19,7 @@
  * handshake, and nothing can be taken and native at the same time.
  */
 #include "maps.h"
+#include "budget.h"
 #include "policy.h"
 
 #define SOL_SOCKET	1
@@ -35,6 +36,20 @@
 #define TCPOPT_TS	8
 
 #define IFINDEX_LO	1
+
+#define ENOMEM		12
+#define EBUSY		16
+
+/* On listeners, and what they accept: another program wants to write TCP options */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, __u32);
+} hk_wanted SEC(".maps");
+
+/* For offers that are answered; without a lock, as any */
+struct hk_budget answers;
 
 /* 4-tuple of a socket; AF_INET6 sockets hold IPv4 peers as mapped addresses already */
 static __always_inline void key_of(struct bpf_sock_ops *ctx, struct hk_flow_key *key)
@@ -120,31 +135,36 @@ static __always_inline bool offers_to(struct bpf_sock_ops *ctx, const struct hk_
 
 /*
  * A SYN-ACK is written for a request socket, and ctx->sk is NULL then. The kernel's own
- * context has it, and it knows its listener.
+ * context has it.
  */
-static __always_inline struct sock *listener_of(struct bpf_sock_ops *ctx)
+static __always_inline struct tcp_request_sock *request_of(struct bpf_sock_ops *ctx)
 {
 	struct bpf_sock_ops_kern *kern = (struct bpf_sock_ops_kern *)ctx;
-	struct request_sock *req = (struct request_sock *)BPF_CORE_READ(kern, sk);
 
-	return BPF_CORE_READ(req, __req_common.skc_listener);
+	return (struct tcp_request_sock *)BPF_CORE_READ(kern, sk);
 }
 
-/* What is accepted inherits mark and device, and could not be steered */
-static __always_inline bool chooses_its_way(struct sock *listener)
+/*
+ * What is accepted inherits mark and device, and could not be steered. They are not only
+ * the listener's: tcp_fwmark_accept takes the SYN's mark, tcp_l3mdev_accept its VRF, and a
+ * link-local client needs its device. With Fast Open it was accepted already.
+ */
+static __always_inline bool chooses_its_way(struct tcp_request_sock *req)
 {
-	return listener && (BPF_CORE_READ(listener, sk_mark) ||
-			    BPF_CORE_READ(listener, __sk_common.skc_bound_dev_if));
+	return BPF_CORE_READ(req, req.ir_mark) || BPF_CORE_READ(req, tfo_listener) ||
+	       BPF_CORE_READ(req, req.req.__req_common.skc_bound_dev_if);
 }
 
 static __always_inline bool answers_to(struct bpf_sock_ops *ctx, const struct hk_flow_key *key,
 				       struct hk_action *action)
 {
 	struct hk_policy_query q = { .port = key->lport };
-	struct sock *listener = listener_of(ctx);
+	struct tcp_request_sock *req = request_of(ctx);
+	struct sock *listener;
 
-	if (chooses_its_way(listener))
+	if (chooses_its_way(req))
 		return false;
+	listener = BPF_CORE_READ(req, req.req.__req_common.skc_listener);
 	if (listener)
 		q.cgroup = BPF_CORE_READ(listener, sk_cgrp_data.cgroup);
 	__builtin_memcpy(q.from, key->raddr, sizeof(q.from));
@@ -204,9 +224,28 @@ static __always_inline bool is_link_local(const struct hk_flow_key *key)
 	return (key->raddr[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
 }
 
-static __always_inline void set_cb_flags(struct bpf_sock_ops *ctx, __u32 set, __u32 clear)
+/* Callbacks are a property of the socket: other programs may want the same ones */
+static __always_inline void ask_callbacks(struct bpf_sock_ops *ctx, struct hk_sk *st, __u32 flags)
 {
-	bpf_sock_ops_cb_flags_set(ctx, (ctx->bpf_sock_ops_cb_flags | set) & ~clear);
+	__u32 on = ctx->bpf_sock_ops_cb_flags;
+
+	st->cb_flags |= flags & ~on;
+	bpf_sock_ops_cb_flags_set(ctx, on | flags);
+}
+
+static __always_inline void end_callbacks(struct bpf_sock_ops *ctx, struct hk_sk *st, __u32 flags)
+{
+	flags &= st->cb_flags;
+	st->cb_flags &= ~flags;
+	bpf_sock_ops_cb_flags_set(ctx, ctx->bpf_sock_ops_cb_flags & ~flags);
+}
+
+/* The socket may be connected again: nothing of the connection that it had holds any more */
+static __always_inline void forget(struct bpf_sock_ops *ctx, struct hk_sk *st)
+{
+	st->role = HK_ROLE_NONE;
+	st->taken = 0;
+	end_callbacks(ctx, st, ~0);
 }
 
 static __always_inline int on_connect(struct bpf_sock_ops *ctx)
@@ -215,7 +254,12 @@ static __always_inline int on_connect(struct bpf_sock_ops *ctx)
 	struct hk_flow_key key;
 	struct hk_sk *st;
 
-	if (!is_hookable(ctx) || !socket_is_plain(ctx))
+	if (!is_hookable(ctx))
+		return 1;
+	st = storage(ctx, 0);
+	if (st)
+		forget(ctx, st);
+	if (!socket_is_plain(ctx))
 		return 1;
 	key_of(ctx, &key);
 	if (is_link_local(&key) || !offers_to(ctx, &key, &action))
@@ -231,10 +275,35 @@ static __always_inline int on_connect(struct bpf_sock_ops *ctx)
 	st->token = bpf_get_prandom_u32();
 	st->offered_ns = bpf_ktime_get_ns();
 	st->held_ns = 0;
-	st->taken = 0;
+	st->copied_ns = 0;
 	st->action = action;
-	set_cb_flags(ctx, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG, 0);
+	ask_callbacks(ctx, st, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
 	return 1;
+}
+
+/*
+ * Children inherit callbacks from their listener, and no storage, unless the map says so: this
+ * one tells those of a listener whose callbacks another program wants.
+ */
+static __always_inline void note_others(struct bpf_sock_ops *ctx, const struct hk_sk *st)
+{
+	__u32 theirs = ctx->bpf_sock_ops_cb_flags & ~st->cb_flags;
+	struct bpf_sock *sk = ctx->sk;
+
+	if (sk && theirs & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG)
+		bpf_sk_storage_get(&hk_wanted, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+}
+
+/* What the listener's callback was for is over */
+static __always_inline void end_inherited(struct bpf_sock_ops *ctx)
+{
+	__u32 on = ctx->bpf_sock_ops_cb_flags;
+	struct bpf_sock *sk = ctx->sk;
+
+	if (!sk || !(on & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG) ||
+	    bpf_sk_storage_get(&hk_wanted, sk, NULL, 0))
+		return;
+	bpf_sock_ops_cb_flags_set(ctx, on & ~BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
 }
 
 static __always_inline bool is_mptcp(struct bpf_sock_ops *ctx)
@@ -255,8 +324,10 @@ static __always_inline int on_listen(struct bpf_sock_ops *ctx)
 	st = storage(ctx, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!st)
 		return 1;
+	forget(ctx, st);
+	note_others(ctx, st);
 	st->role = HK_ROLE_LISTENER;
-	set_cb_flags(ctx, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG, 0);
+	ask_callbacks(ctx, st, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
 	return 1;
 }
 
@@ -329,21 +400,36 @@ static __always_inline int reserve(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
-static __always_inline int on_hdr_opt_len(struct bpf_sock_ops *ctx)
+/* Reserving space is asking to write: without, the segment leaves as it would without us */
+static __always_inline int reserve_in_syn(struct bpf_sock_ops *ctx)
 {
-	if (!(ctx->skb_tcp_flags & TCPHDR_SYN))
-		return 1;
-	if (!is_synack(ctx))
-		return reserve(ctx);
+	struct hk_sk *st = storage(ctx, 0);
+
+	return st && st->role == HK_ROLE_ACTIVE ? reserve(ctx) : 1;
+}
+
+static __always_inline int reserve_in_synack(struct bpf_sock_ops *ctx)
+{
 	/* with a SYN cookie there is no place to remember the offer */
-	if (ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE || !is_hookable(ctx) ||
-	    !will_answer(ctx))
+	if (ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE || !is_hookable(ctx))
+		return 1;
+	if (!will_answer(ctx))
 		return 1;
 	if (!relay_takes_new()) {
 		hk_count(HK_STAT_OFFERS_STALE);
 		return 1;
 	}
 	return reserve(ctx);
+}
+
+static __always_inline int on_hdr_opt_len(struct bpf_sock_ops *ctx)
+{
+	if (!(ctx->skb_tcp_flags & TCPHDR_SYN))
+		return 1;
+	if (!is_synack(ctx))
+		return reserve_in_syn(ctx);
+	/* a full socket that answers a SYN: both have called connect() */
+	return ctx->is_fullsock ? 1 : reserve_in_synack(ctx);
 }
 
 /*
@@ -473,6 +559,10 @@ static __always_inline int write_synack(struct bpf_sock_ops *ctx)
 	if (!answers_to(ctx, &offer.key, &offer.action) ||
 	    !(offer.action.protos & offer.peer.protos) || !fill_offer(ctx, &offer))
 		return 1;
+	if (!hk_spend(&answers, NSEC_PER_SEC / HK_OFFER_RATE, HK_OFFER_BURST)) {
+		hk_count(HK_STAT_OFFERS_OVER_RATE);
+		return 1;
+	}
 	token = token_of(&offer.key);
 	if (bpf_map_update_elem(&hk_offers, &token, &offer, BPF_ANY))
 		return 1;		/* fails open: no answer, plain TCP */
@@ -500,9 +590,13 @@ const volatile __u32 hk_lane_flags = 0;
 static __always_inline long steer(struct bpf_sock_ops *ctx)
 {
 	__u32 mark = hk_config.app_mark;
+	struct bpf_sock *sk = ctx->sk;
 	char reno[8] = "reno";
 	long err;
 
+	/* set by its owner while the handshake was under way */
+	if (!sk || sk->mark || sk->bound_dev_if)
+		return -EBUSY;
 	err = bpf_setsockopt(ctx, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
 	if (!err)
 		bpf_setsockopt(ctx, IPPROTO_TCP, TCP_CONGESTION, reno, sizeof(reno));
@@ -566,7 +660,7 @@ static __always_inline int take(struct bpf_sock_ops *ctx, struct hk_flow_key *ke
 		st->key = *key;
 		st->slot = slot;
 		st->taken = open_lane(ctx, key);
-		set_cb_flags(ctx, BPF_SOCK_OPS_STATE_CB_FLAG, 0);
+		ask_callbacks(ctx, st, BPF_SOCK_OPS_STATE_CB_FLAG);
 	}
 	hk_count(err ? HK_STAT_TAKE_FAILED : stat);
 	tell_relay(key, !err, err);
@@ -582,7 +676,7 @@ static __always_inline int on_active(struct bpf_sock_ops *ctx)
 	st = storage(ctx, 0);
 	if (!st || st->role != HK_ROLE_ACTIVE)
 		return 1;
-	set_cb_flags(ctx, 0, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+	end_callbacks(ctx, st, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
 	key_of(ctx, &key);
 	v = bpf_map_lookup_elem(&hk_verdicts, &key);
 	if (v && v->state == HK_VERDICT_TAKEN)
@@ -602,9 +696,7 @@ static __always_inline int on_passive(struct bpf_sock_ops *ctx)
 
 	if (!is_hookable(ctx))
 		return 1;
-	/* inherited from the listener, of no use to the child */
-	if (ctx->bpf_sock_ops_cb_flags & BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG)
-		set_cb_flags(ctx, 0, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+	end_inherited(ctx);
 	key_of(ctx, &key);
 	v = bpf_map_lookup_elem(&hk_verdicts, &key);
 	if (!v || v->state != HK_VERDICT_TAKEN)
@@ -612,7 +704,7 @@ static __always_inline int on_passive(struct bpf_sock_ops *ctx)
 	st = storage(ctx, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!st) {
 		hk_count(HK_STAT_TAKE_FAILED);
-		tell_relay(&key, false, -12);	/* ENOMEM; the daemon resets it */
+		tell_relay(&key, false, -ENOMEM);	/* the daemon resets it */
 		return 1;
 	}
 	st->role = HK_ROLE_PASSIVE;
@@ -647,13 +739,15 @@ static __always_inline int on_state(struct bpf_sock_ops *ctx)
 	__u32 from = ctx->args[0], to = ctx->args[1];
 	struct hk_sk *st = storage(ctx, 0);
 
-	if (!st)
+	if (!st || st->role == HK_ROLE_NONE)
 		return 1;
-	if (to == BPF_TCP_FIN_WAIT1)
+	if (to == BPF_TCP_FIN_WAIT1 && st->taken)
 		bpf_map_delete_elem(&hk_apps, &st->key);
-	if (to == BPF_TCP_CLOSE && (from == BPF_TCP_ESTABLISHED || from == BPF_TCP_CLOSE_WAIT ||
-				    from == BPF_TCP_FIN_WAIT1))
+	if (to != BPF_TCP_CLOSE)
+		return 1;
+	if (from == BPF_TCP_ESTABLISHED || from == BPF_TCP_CLOSE_WAIT || from == BPF_TCP_FIN_WAIT1)
 		tell_aborted(&st->key);
+	forget(ctx, st);
 	return 1;
 }
 
