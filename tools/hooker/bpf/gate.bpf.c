@@ -27,6 +27,9 @@
 
 #define TCP_OPTIONS_MAX	40
 
+/* A server sends its SYN-ACK again after a second. One that floods is not to fill the ring */
+#define COPY_GAP_NS	100000000ULL
+
 /**
  * struct segment - where things stand in the packet
  * @key:     destination as local, source as remote
@@ -203,8 +206,11 @@ static __always_inline int hold_synack(struct __sk_buff *skb, struct bpf_sock *s
 		st->held_ns = now;
 	if (now - st->held_ns > hk_config.hold_max_ns)
 		return pass(HK_STAT_SYNACK_TIMEOUT);
-	if (!copy_to_relay(skb, sk, seg, st))
-		return pass(HK_STAT_SYNACK_RING_FULL);
+	if (now - st->copied_ns > COPY_GAP_NS) {
+		if (!copy_to_relay(skb, sk, seg, st))
+			return pass(HK_STAT_SYNACK_RING_FULL);
+		st->copied_ns = now;
+	}
 	hk_count(HK_STAT_SYNACK_HELD);
 	return GATE_DROP;
 }
@@ -238,10 +244,16 @@ static __always_inline int on_listen(struct __sk_buff *skb, struct bpf_sock *sk)
 	return GATE_DROP;
 }
 
+/* The mark alone may be its owner's choice */
 static __always_inline bool is_stray(struct __sk_buff *skb, struct bpf_sock *sk)
 {
-	return sk->mark == hk_config.app_mark && skb->ingress_ifindex != IFINDEX_LO &&
-	       sk->protocol == IPPROTO_TCP;
+	struct hk_sk *st;
+
+	if (sk->mark != hk_config.app_mark || skb->ingress_ifindex == IFINDEX_LO ||
+	    sk->protocol != IPPROTO_TCP)
+		return false;
+	st = bpf_sk_storage_get(&hk_sks, sk, NULL, 0);
+	return st && st->role != HK_ROLE_NONE;
 }
 
 SEC("cgroup_skb/ingress")

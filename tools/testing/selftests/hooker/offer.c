@@ -457,6 +457,26 @@ TEST_F(offer, options_of_others_are_written)
 	test_options_bpf__destroy(other);
 }
 
+/* An application that has chosen the very mark by which sockets are steered */
+TEST_F(offer, mark_alone_is_nobodys)
+{
+	int listener, fd = open_tcp(there4), accepted, mark = APP_MARK;
+
+	setns(self->there, CLONE_NEWNET);
+	listener = listen_on(there4, PORT_OPEN, 1);
+	setns(self->here, CLONE_NEWNET);
+	ASSERT_EQ(0, start(&self->dp, self->cgroup_fd));
+	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)));
+	ASSERT_EQ(0, connect_to(fd, there4, PORT_OPEN));
+	accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	ASSERT_EQ(1, send(accepted, "x", 1, 0));
+	EXPECT_TRUE(can_read(fd));
+	EXPECT_EQ(0, stat_of(self->dp, HK_STAT_STRAY));
+	close(accepted);
+	close(listener);
+	close(fd);
+}
+
 /* With tcp_fwmark_accept, sockets are accepted with a mark, which must stay theirs */
 TEST_F(offer, marked_syn_is_not_answered)
 {
@@ -525,6 +545,31 @@ TEST_F(offer, flood_does_not_push_out_offers)
 	EXPECT_LT(HK_OFFER_BURST / 2, stat_of(self->dp, HK_STAT_OFFERS_ANSWERED));
 	EXPECT_LT(0, stat_of(self->dp, HK_STAT_OFFERS_OVER_RATE));
 	close(listener);
+}
+
+/* Held each time, but what the daemon knows already doesn't fill its ring */
+TEST_F(offer, flood_of_answers_is_copied_once)
+{
+	struct hk_option option = offered;
+	int fd = open_tcp(nobody4), i;
+	struct hk_parsed syn;
+	__u64 start_ns;
+
+	option.exid = htons(HK_OPT_EXID);
+	ASSERT_EQ(0, start(&self->dp, self->cgroup_fd));
+	ASSERT_EQ(-EINPROGRESS, start_connect(fd, nobody4, PORT_OPEN));
+	ASSERT_TRUE(next_segment(self->wire, TH_SYN, now_ns() + SEC_NS, &syn));
+	start_ns = now_ns();
+	for (i = 0; i < 1000; i++)
+		ASSERT_EQ(0, send_synack(self->wire, &syn, &option));
+	for (i = 0; i < WAIT_MS && stat_of(self->dp, HK_STAT_SYNACK_HELD) < 1000; i++)
+		usleep(1000);
+	EXPECT_EQ(1000, stat_of(self->dp, HK_STAT_SYNACK_HELD));
+	hk_dataplane_read_events(self->dp, on_event, &self->events);
+	EXPECT_LE(1, self->events.nr[HK_EVENT_SYNACK]);
+	EXPECT_GE(1 + (now_ns() - start_ns) / (SEC_NS / 10),
+		  self->events.nr[HK_EVENT_SYNACK]);
+	close(fd);
 }
 
 /* Its handshake up to where the daemon has decided to take it over */
