@@ -6,12 +6,15 @@
  * to the other host's kernel, which can't place them: the connection would hang. For such a
  * connection they have lost their meaning, so the call succeeds and changes nothing. A key
  * has not lost it, but nobody at the other end of the local leg could sign: that is refused.
+ * So is SO_ZEROCOPY in the fast lane, where nobody would tell when a page is free again;
+ * applications copy then, as they do with kernels that don't have it.
  */
 #include "maps.h"
 
 #define SOL_SOCKET		1
 #define SO_BINDTODEVICE		25
 #define SO_MARK			36
+#define SO_ZEROCOPY		60
 #define SO_BINDTOIFINDEX	62
 #define SOL_TCP			6
 #define TCP_MD5SIG		14
@@ -34,24 +37,42 @@ static __always_inline bool is_key(const struct bpf_sockopt *ctx)
 		ctx->optname == TCP_AO_ADD_KEY);
 }
 
-static __always_inline bool is_steered(struct bpf_sockopt *ctx)
+static __always_inline bool is_zerocopy(const struct bpf_sockopt *ctx)
+{
+	int *on = ctx->optval;
+
+	return ctx->level == SOL_SOCKET && ctx->optname == SO_ZEROCOPY &&
+	       (void *)(on + 1) <= ctx->optval_end && *on;
+}
+
+/* Its storage, if it is steered */
+static __always_inline struct hk_sk *steered(struct bpf_sockopt *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
 
-	return sk && sk->mark == hk_config.app_mark && sk->protocol == IPPROTO_TCP &&
-	       sk->state != BPF_TCP_CLOSE && bpf_sk_storage_get(&hk_sks, sk, NULL, 0);
+	if (!sk || sk->mark != hk_config.app_mark || sk->protocol != IPPROTO_TCP ||
+	    sk->state == BPF_TCP_CLOSE)
+		return NULL;
+	return bpf_sk_storage_get(&hk_sks, sk, NULL, 0);
 }
 
 SEC("cgroup/setsockopt")
 int hk_setsockopt(struct bpf_sockopt *ctx)
 {
+	struct hk_sk *st;
+
 	/* a program sees the first page only; 0 hands the whole to the kernel */
 	if (ctx->optlen > PAGE_BYTES)
 		ctx->optlen = 0;
-	if (is_key(ctx))
-		return !is_steered(ctx);	/* 0: EPERM */
-	if (is_way(ctx) && is_steered(ctx))
+	if (!is_key(ctx) && !is_way(ctx) && !is_zerocopy(ctx))
+		return 1;
+	st = steered(ctx);
+	if (!st)
+		return 1;
+	if (is_way(ctx))
 		ctx->optlen = -1;		/* done, without the kernel */
+	else if (is_key(ctx) || st->taken)
+		return 0;			/* EPERM */
 	return 1;
 }
 

@@ -629,4 +629,17 @@ TEST_F(offer, old_connection_ends_once)
 	close(listener);
 }
 
+/* tcp_bpf_sendmsg() would never tell that a page is free again */
+TEST_F(offer, fast_lane_has_no_zerocopy)
+{
+	int fd = open_tcp(nobody4), on = 1, off = 0;
+
+	ASSERT_EQ(0, start(&self->dp, self->cgroup_fd));
+	ASSERT_EQ(0, connect_taken(self, fd, 0));
+	EXPECT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &off, sizeof(off)));
+	EXPECT_EQ(-1, setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &on, sizeof(on)));
+	EXPECT_EQ(EPERM, errno);
+	close(fd);
+}
+
 TEST_HARNESS_MAIN
