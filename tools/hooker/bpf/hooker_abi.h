@@ -443,6 +443,7 @@ enum hk_stat {
 	HK_STAT_OFFERS_ANSWERED,	/* SYN-ACKs that carried our answer */
 	HK_STAT_OFFERS_RULED_OUT,	/* not offered or answered: a rule says none */
 	HK_STAT_OFFERS_OVER_RATE,	/* not answered: more than can be remembered */
+	HK_STAT_OFFERS_SWALLOWED,	/* connections that came about without the offer only */
 	HK_STAT_OFFERS_STALE,		/* not offered or answered: the daemon hangs or drains */
 	HK_STAT_SYNACK_HELD,		/* copied to the daemon and dropped */
 	HK_STAT_SYNACK_STALE,		/* let pass: the daemon hangs */

@@ -40,6 +40,35 @@
 #define ENOMEM		12
 #define EBUSY		16
 
+/*
+ * A box on the way may swallow segments with an option that it doesn't know. So only the
+ * first copies of a SYN or SYN-ACK carry it, and the third, after 3 s, is as TCP's own.
+ * SYN-ACKs go by time: each SYN that comes again adds one to those of the timer.
+ */
+#define OFFER_COPIES	2
+#define ANSWER_NS	(3 * NSEC_PER_SEC / 2)
+
+/* If that happens to a host twice in a row, its next connections need not wait for it */
+#define DEAF_TIMES	2
+#define DEAF_NS		(60 * NSEC_PER_SEC)
+
+/**
+ * struct hk_deaf - a host that offers don't get to
+ * @ns:    when that was last seen
+ * @times: how often, without one that got there in between
+ */
+struct hk_deaf {
+	__u64	ns;
+	__u64	times;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct hk_local_key);
+	__type(value, struct hk_deaf);
+} hk_deafs SEC(".maps");
+
 /* On listeners, and what they accept: another program wants to write TCP options */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -248,6 +277,34 @@ static __always_inline void forget(struct bpf_sock_ops *ctx, struct hk_sk *st)
 	end_callbacks(ctx, st, ~0);
 }
 
+static __always_inline bool is_deaf(const struct hk_flow_key *key)
+{
+	const struct hk_local_key *host = (const void *)key->raddr;
+	struct hk_deaf *deaf = bpf_map_lookup_elem(&hk_deafs, host);
+
+	return deaf && deaf->times >= DEAF_TIMES && bpf_ktime_get_ns() - deaf->ns < DEAF_NS;
+}
+
+/* Established: was it because the offer was left out of the SYN? */
+static __always_inline void note_hearing(struct bpf_sock_ops *ctx, const struct hk_flow_key *key)
+{
+	const struct hk_local_key *host = (const void *)key->raddr;
+	struct hk_deaf now = { .ns = bpf_ktime_get_ns(), .times = 1 }, *before;
+	struct bpf_sock *sk = ctx->sk;
+	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
+
+	before = bpf_map_lookup_elem(&hk_deafs, host);
+	if (!tp || tp->total_retrans < OFFER_COPIES) {
+		if (before)
+			bpf_map_delete_elem(&hk_deafs, host);
+		return;
+	}
+	hk_count(HK_STAT_OFFERS_SWALLOWED);
+	if (before && now.ns - before->ns < DEAF_NS)
+		now.times = before->times + 1;
+	bpf_map_update_elem(&hk_deafs, host, &now, BPF_ANY);
+}
+
 static __always_inline int on_connect(struct bpf_sock_ops *ctx)
 {
 	struct hk_action action;
@@ -262,7 +319,7 @@ static __always_inline int on_connect(struct bpf_sock_ops *ctx)
 	if (!socket_is_plain(ctx))
 		return 1;
 	key_of(ctx, &key);
-	if (is_link_local(&key) || !offers_to(ctx, &key, &action))
+	if (is_link_local(&key) || is_deaf(&key) || !offers_to(ctx, &key, &action))
 		return 1;
 	if (!relay_takes_new()) {
 		hk_count(HK_STAT_OFFERS_STALE);
@@ -366,13 +423,20 @@ static __always_inline __u32 token_of(const struct hk_flow_key *key)
  * A SYN-ACK that is sent again has no SYN with it (tcp_rtx_synack()), unless the
  * listener saves them. What its first copy answered stands in hk_offers.
  */
+static __always_inline bool is_repeated(struct bpf_sock_ops *ctx, struct hk_option *offered)
+{
+	return BPF_CORE_READ(request_of(ctx), req.req.num_retrans) || !syn_has_offer(ctx, offered);
+}
+
 static __always_inline struct hk_offer *find_offer(struct bpf_sock_ops *ctx, __u32 *token)
 {
+	struct hk_offer *offer;
 	struct hk_flow_key key;
 
 	key_of(ctx, &key);
 	*token = token_of(&key);
-	return bpf_map_lookup_elem(&hk_offers, token);
+	offer = bpf_map_lookup_elem(&hk_offers, token);
+	return offer && bpf_ktime_get_ns() - offer->ns < ANSWER_NS ? offer : NULL;
 }
 
 static __always_inline bool will_answer(struct bpf_sock_ops *ctx)
@@ -382,7 +446,7 @@ static __always_inline bool will_answer(struct bpf_sock_ops *ctx)
 	struct hk_option peer;
 	__u32 token;
 
-	if (!syn_has_offer(ctx, &peer))
+	if (is_repeated(ctx, &peer))
 		return find_offer(ctx, &token);
 	key_of(ctx, &key);
 	return answers_to(ctx, &key, &action) && (action.protos & peer.protos);
@@ -403,9 +467,17 @@ static __always_inline int reserve(struct bpf_sock_ops *ctx)
 /* Reserving space is asking to write: without, the segment leaves as it would without us */
 static __always_inline int reserve_in_syn(struct bpf_sock_ops *ctx)
 {
-	struct hk_sk *st = storage(ctx, 0);
+	struct bpf_sock *sk = ctx->sk;
+	struct tcp_sock *tp;
+	struct hk_sk *st;
 
-	return st && st->role == HK_ROLE_ACTIVE ? reserve(ctx) : 1;
+	if (!sk)
+		return 1;
+	st = bpf_sk_storage_get(&hk_sks, sk, NULL, 0);
+	if (!st || st->role != HK_ROLE_ACTIVE)
+		return 1;
+	tp = bpf_skc_to_tcp_sock(sk);
+	return tp && tp->inet_conn.icsk_retransmits < OFFER_COPIES ? reserve(ctx) : 1;
 }
 
 static __always_inline int reserve_in_synack(struct bpf_sock_ops *ctx)
@@ -553,7 +625,7 @@ static __always_inline int write_synack(struct bpf_sock_ops *ctx)
 	if (!is_hookable(ctx))
 		return 1;
 	__builtin_memset(&offer, 0, sizeof(offer));
-	if (!syn_has_offer(ctx, &offer.peer))
+	if (is_repeated(ctx, &offer.peer))
 		return answer_again(ctx);
 	key_of(ctx, &offer.key);
 	if (!answers_to(ctx, &offer.key, &offer.action) ||
@@ -678,6 +750,7 @@ static __always_inline int on_active(struct bpf_sock_ops *ctx)
 		return 1;
 	end_callbacks(ctx, st, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
 	key_of(ctx, &key);
+	note_hearing(ctx, &key);
 	v = bpf_map_lookup_elem(&hk_verdicts, &key);
 	if (v && v->state == HK_VERDICT_TAKEN)
 		return take(ctx, &key, st, v->slot, HK_STAT_TAKEN_ACTIVE);

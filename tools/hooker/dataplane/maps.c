@@ -326,6 +326,7 @@ static const char * const stat_names[HK_NR_STATS] = {
 	[HK_STAT_OFFERS_ANSWERED]	= "offers_answered",
 	[HK_STAT_OFFERS_RULED_OUT]	= "offers_ruled_out",
 	[HK_STAT_OFFERS_OVER_RATE]	= "offers_over_rate",
+	[HK_STAT_OFFERS_SWALLOWED]	= "offers_swallowed",
 	[HK_STAT_OFFERS_STALE]		= "offers_stale",
 	[HK_STAT_SYNACK_HELD]		= "synack_held",
 	[HK_STAT_SYNACK_STALE]		= "synack_passed_stale",

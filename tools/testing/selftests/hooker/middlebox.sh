@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Boxes on the way that take the option out of a segment, or change it: if what it said mattered,
-# the connection is plain TCP, as it would be without hooker.
+# the connection is plain TCP, as it would be without hooker. So it is, though not at once, if
+# they swallow segments with the option.
 
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -38,11 +39,11 @@ box()
 no_box() { on "$1" nft delete table inet box; }
 box_has_worked() { on "$1" nft list table inet box | grep -q 'packets [1-9]'; }
 
-# plain_tcp_carries FAMILY
+# plain_tcp_carries FAMILY [OPTION...]
 plain_tcp_carries()
 {
 	link_reset
-	tapp c -t 4 --up 100k --down 100k "$(addr s "$1")" $PORT || return
+	tapp c -t 4 "${@:2}" --up 100k --down 100k "$(addr s "$1")" $PORT || return
 	[ "$(link_get both 6 payload_bytes)" -ge $((200 << 10)) ]
 }
 
@@ -88,11 +89,48 @@ spoils()
 	stop "$what"
 }
 
+# Both families at the same time
+connect_both()
+{
+	local v rc=0
+
+	for v in 4 6; do
+		on_bg c tapp$v "$TAPP" client -t 8 --up 100k --down 100k "$(addr s $v)" $PORT
+	done
+	for v in 4 6; do
+		bg_wait tapp$v 10 || rc=1
+	done
+	return $rc
+}
+
+swallowed() { [ "$(counter c offers_swallowed)" -eq "$1" ]; }
+
+# Of one family's connections SYNs are swallowed, of the other's SYN-ACKs
+swallows()
+{
+	local v round
+
+	start
+	box s syn meta nfproto ipv4 drop || die "nft"
+	box c '(syn | ack)' meta nfproto ipv6 drop || die "nft"
+	for round in 1 2; do
+		tap_check "option swallowed, connection $round of each family" connect_both
+	done
+	tap_check "option swallowed: found out" swallowed 4
+	for v in 4 6; do
+		tap_check "option swallowed: the next one is plain TCP at once, IPv$v" \
+			plain_tcp_carries $v -t 1
+	done
+	no_box s
+	no_box c
+	stop "option swallowed"
+}
+
 need_hooker
 need_tapp
 need nft
 topo_up both delay 5ms
-tap_plan $((14 * 7))
+tap_plan $((14 * 7 + 7))
 spoils "plain TCP" "option taken out of SYN" s syn reset tcp option 254
 spoils "plain TCP" "option taken out of SYN-ACK" c '(syn | ack)' reset tcp option 254
 for field in "${FIELDS[@]}"; do
@@ -103,4 +141,5 @@ for field in "${FIELDS[@]}"; do
 done
 spoils hooked "option taken out of third ACK" s ack reset tcp option 254
 spoils hooked "option changed in third ACK" s ack tcp option "@254,32,16" set 0x5a01
+swallows
 tap_finish

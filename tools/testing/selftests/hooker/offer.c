@@ -422,6 +422,38 @@ TEST_F(offer, socket_is_connected_again)
 	close(fd);
 }
 
+/*
+ * Segments with an unknown option may be swallowed on the way, in either direction. The
+ * first ones have it, the third, after three seconds, does not.
+ */
+TEST_F(offer, third_copy_is_plain)
+{
+	bool syn[3] = {}, synack[3] = {};
+	unsigned int nr_syn = 0, nr_synack = 0;
+	struct hk_parsed seg;
+	int fd = open_tcp(nobody4), listener = listen_on(here6, PORT_OPEN, 1);
+	__u64 till = now_ns() + 6 * SEC_NS;
+
+	ASSERT_LE(0, listener);
+	ASSERT_EQ(0, start(&self->dp, self->cgroup_fd));
+	listen(listener, 2);
+	ASSERT_EQ(-EINPROGRESS, start_connect(fd, nobody4, PORT_OPEN));
+	ASSERT_EQ(0, send_syn(self->wire, nobody6, here6, CLIENT_PORT, PORT_OPEN));
+	while ((nr_syn < 3 || nr_synack < 3) && next_any(self->wire, till, &seg))
+		if (nr_syn < 3 && seg.flags == TH_SYN)
+			syn[nr_syn++] = seg.option;
+		else if (nr_synack < 3 && seg.flags == (TH_SYN | TH_ACK))
+			synack[nr_synack++] = seg.option;
+	EXPECT_EQ(3, nr_syn);
+	EXPECT_EQ(3, nr_synack);
+	EXPECT_TRUE(syn[0] && syn[1]);
+	EXPECT_FALSE(syn[2]);
+	EXPECT_TRUE(synack[0] && synack[1]);
+	EXPECT_FALSE(synack[2]);
+	close(listener);
+	close(fd);
+}
+
 /* Its callbacks go on, on sockets that connect and on those that are accepted */
 TEST_F(offer, options_of_others_are_written)
 {
