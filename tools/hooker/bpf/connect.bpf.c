@@ -7,6 +7,8 @@
  * off any earlier: the reset has to go the way of the other segments. Nor later, for
  * TCP_CONNECT_CB comes when the route has been looked up.
  */
+/* No relocations: only UAPI and packet formats; the kernel's own by BPF_CORE_READ(), see maps.h */
+#define BPF_NO_PRESERVE_ACCESS_INDEX
 #include "maps.h"
 
 #define SOL_SOCKET	1

@@ -15,6 +15,8 @@
  * SYN-ACK passes and the connection is plain TCP. Dropping a TAKEN ACK fails
  * closed: its sender has left TCP already, so a connection would never get a byte.
  */
+/* No relocations: only UAPI and packet formats; the kernel's own by BPF_CORE_READ(), see maps.h */
+#define BPF_NO_PRESERVE_ACCESS_INDEX
 #include "maps.h"
 
 #define GATE_DROP	0
@@ -25,7 +27,8 @@
 #define IPPROTO_TCP	6
 #define IFINDEX_LO	1
 
-#define TCP_OPTIONS_MAX	40
+/* Ours is 20 of 40 bytes, so there are 20 at most before it */
+#define OPTIONS_BEFORE	20
 
 /* A server sends its SYN-ACK again after a second. One that floods is not to fill the ring */
 #define COPY_GAP_NS	100000000ULL
@@ -69,10 +72,13 @@ static __always_inline bool parse_ip6(struct __sk_buff *skb, struct segment *seg
 	return true;
 }
 
-static __always_inline bool parse(struct __sk_buff *skb, struct segment *seg)
+/* Global, likewise */
+__noinline int hk_parse_segment(struct __sk_buff *skb, struct segment *seg)
 {
 	bool ok = false;
 
+	if (!seg)
+		return false;
 	__builtin_memset(seg, 0, sizeof(*seg));
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		ok = parse_ip4(skb, seg);
@@ -85,16 +91,18 @@ static __always_inline bool parse(struct __sk_buff *skb, struct segment *seg)
 	return true;
 }
 
-/* Copies the hooker option into @opt; malformed options end the search */
-static __always_inline bool find_option(struct __sk_buff *skb, const struct segment *seg,
-					struct hk_option *opt)
+/*
+ * Copies the hooker option into @opt; malformed options end the search. A global function:
+ * the verifier goes through its loop once, not for each caller and each way to it.
+ */
+__noinline int hk_find_option(struct __sk_buff *skb, __u32 off, __u32 end, struct hk_option *opt)
 {
-	__u32 off = seg->tcp_off + sizeof(struct tcphdr);
-	__u32 end = seg->tcp_off + seg->th.doff * 4;
 	__u8 tl[2];
 	int i;
 
-	for (i = 0; i < TCP_OPTIONS_MAX; i++) {
+	if (!opt)
+		return false;
+	for (i = 0; i <= OPTIONS_BEFORE; i++) {
 		if (off + HK_OPT_LEN > end || bpf_skb_load_bytes(skb, off, tl, sizeof(tl)))
 			return false;
 		if (tl[0] == 0)			/* end of options */
@@ -114,6 +122,13 @@ static __always_inline bool find_option(struct __sk_buff *skb, const struct segm
 		off += tl[1];
 	}
 	return false;
+}
+
+static __always_inline bool find_option(struct __sk_buff *skb, const struct segment *seg,
+					struct hk_option *opt)
+{
+	return hk_find_option(skb, seg->tcp_off + sizeof(seg->th),
+			      seg->tcp_off + seg->th.doff * 4, opt);
 }
 
 /*
@@ -186,7 +201,7 @@ static __always_inline bool acknowledges_syn(struct bpf_sock *sk, const struct s
 {
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 
-	return tp && bpf_ntohl(seg->th.ack_seq) == tp->write_seq;
+	return tp && bpf_ntohl(seg->th.ack_seq) == BPF_CORE_READ(tp, write_seq);
 }
 
 static __always_inline int hold_synack(struct __sk_buff *skb, struct bpf_sock *sk,
@@ -217,10 +232,10 @@ static __always_inline int hold_synack(struct __sk_buff *skb, struct bpf_sock *s
 
 static __always_inline int on_syn_sent(struct __sk_buff *skb, struct bpf_sock *sk)
 {
-	struct hk_option opt;
-	struct segment seg;
+	struct hk_option opt = {};
+	struct segment seg = {};
 
-	if (!parse(skb, &seg) || !seg.th.syn || !seg.th.ack || seg.th.rst)
+	if (!hk_parse_segment(skb, &seg) || !seg.th.syn || !seg.th.ack || seg.th.rst)
 		return GATE_PASS;
 	if (!find_option(skb, &seg, &opt) || is_injected(skb))
 		return GATE_PASS;
@@ -229,11 +244,11 @@ static __always_inline int on_syn_sent(struct __sk_buff *skb, struct bpf_sock *s
 
 static __always_inline int on_listen(struct __sk_buff *skb, struct bpf_sock *sk)
 {
-	struct hk_option opt;
-	struct segment seg;
+	struct hk_option opt = {};
+	struct segment seg = {};
 	struct hk_sk *st;
 
-	if (!parse(skb, &seg) || seg.th.syn || !seg.th.ack || seg.th.rst)
+	if (!hk_parse_segment(skb, &seg) || seg.th.syn || !seg.th.ack || seg.th.rst)
 		return GATE_PASS;
 	if (!find_option(skb, &seg, &opt) || !(opt.ver_flags & HK_OPT_F_TAKEN))
 		return GATE_PASS;

@@ -145,10 +145,13 @@ static __always_inline int verdict(int action, enum hk_xdp_stat reason)
 	return action | reason << 8;
 }
 
-/* Bottom halves are off here: a plain increment of a per-CPU slot is exact */
-static __always_inline int counted(struct xdp_md *ctx, int verdict)
+/*
+ * Bottom halves are off here: a plain increment of a per-CPU slot is exact. A global
+ * function: what the verdict was is nothing that the verifier has to follow on.
+ */
+__noinline int hk_counted(__u32 index, int verdict)
 {
-	__u32 key = verdict >> 8, index = ctx->ingress_ifindex;
+	__u32 key = verdict >> 8;
 	__u64 *counter;
 
 	if (index < HK_XDP_IFINDEXES)
@@ -215,16 +218,20 @@ static __always_inline bool is_used(const struct dgram *d)
 	return d->proto == IPPROTO_UDPLITE && (hk_config.protos & HK_PROTO_UDPLITE);
 }
 
-static __always_inline bool is_behind_mechanism(const struct dgram *d)
+/* Global, likewise: all the ways out of the loop lead to the same */
+__noinline int hk_is_mech_local(__u32 port)
 {
 	int i;
 
-	if (d->proto != IPPROTO_UDP)
-		return false;
 	for (i = 0; i < HK_MECH_MAX_LOCALS; i++)
-		if (hk_mech_locals[i] && hk_mech_locals[i] == d->udp->dest)
+		if (hk_mech_locals[i] && hk_mech_locals[i] == port)
 			return true;
 	return false;
+}
+
+static __always_inline bool is_behind_mechanism(const struct dgram *d)
+{
+	return d->proto == IPPROTO_UDP && hk_is_mech_local(d->udp->dest);
 }
 
 /* Bytes of HTP's header and control part, as the header says, verified or not */
@@ -535,9 +542,9 @@ SEC("xdp")
 int hooker_ingress(struct xdp_md *ctx)
 {
 	struct dgram d;
-	int action = counted(ctx, decide(ctx, &d));
+	int action = decide(ctx, &d);
 
-	return to_datapath(ctx, &d, action);
+	return to_datapath(ctx, &d, hk_counted(ctx->ingress_ifindex, action));
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -3,6 +3,11 @@
  * Maps and settings that the programs of a connection share. Each source file has
  * these definitions; they are weak, so that `bpftool gen object` keeps one of each
  * when it links the files into connection.bpf.o.
+ *
+ * libbpf searches the BTF of the kernel for each struct that is relocated, half a
+ * millisecond each. In vmlinux.h all are; files that define BPF_NO_PRESERVE_ACCESS_INDEX
+ * have only what they read by BPF_CORE_READ() relocated. They must read all members of the
+ * kernel's own structs that way: packet formats and UAPI don't change, those do.
  */
 #ifndef HK_BPF_MAPS_H
 #define HK_BPF_MAPS_H

@@ -18,6 +18,8 @@
  * lookup in the ESTABLISHED callback decides, whichever packet completed the
  * handshake, and nothing can be taken and native at the same time.
  */
+/* No relocations: only UAPI and packet formats; the kernel's own by BPF_CORE_READ(), see maps.h */
+#define BPF_NO_PRESERVE_ACCESS_INDEX
 #include "maps.h"
 #include "budget.h"
 #include "policy.h"
@@ -80,9 +82,15 @@ struct {
 /* For offers that are answered; without a lock, as any */
 struct hk_budget answers;
 
-/* 4-tuple of a socket; AF_INET6 sockets hold IPv4 peers as mapped addresses already */
-static __always_inline void key_of(struct bpf_sock_ops *ctx, struct hk_flow_key *key)
+/*
+ * 4-tuple of a socket; AF_INET6 sockets hold IPv4 peers as mapped addresses already.
+ * What is global here the verifier goes through once, not for each of its callers, and
+ * what follows only once for both families. It can't know that pointers are not NULL.
+ */
+__noinline int hk_key_of(struct bpf_sock_ops *ctx, struct hk_flow_key *key)
 {
+	if (!key)
+		return 0;
 	__builtin_memset(key, 0, sizeof(*key));
 	if (ctx->family == AF_INET) {
 		key->laddr[2] = bpf_htonl(0xffff);
@@ -102,6 +110,7 @@ static __always_inline void key_of(struct bpf_sock_ops *ctx, struct hk_flow_key 
 	/* local_port is in host order, remote_port a big-endian 32-bit value */
 	key->lport = bpf_htons(ctx->local_port);
 	key->rport = bpf_htons(bpf_ntohl(ctx->remote_port));
+	return 0;
 }
 
 static __always_inline bool is_hookable(struct bpf_sock_ops *ctx)
@@ -129,9 +138,11 @@ static __always_inline bool from_matches(__u32 port)
 }
 
 /* What a rule says, or else the daemon's options; false: this connection stays plain TCP */
-static __always_inline bool is_ruled_in(const struct hk_policy_query *q, bool by_default,
-					struct hk_action *action)
+__noinline int hk_is_ruled_in(const struct hk_policy_query *q, int by_default,
+			      struct hk_action *action)
 {
+	if (!q || !action)
+		return false;
 	__builtin_memset(action, 0, sizeof(*action));
 	switch (hk_policy_find(q, action)) {
 	case HK_POLICY_NO_MATCH:
@@ -159,7 +170,7 @@ static __always_inline bool offers_to(struct bpf_sock_ops *ctx, const struct hk_
 	__builtin_memcpy(q.to, key->raddr, sizeof(q.to));
 	if (tp)
 		q.cgroup = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_cgrp_data.cgroup);
-	return is_ruled_in(&q, to_matches(key), action);
+	return hk_is_ruled_in(&q, to_matches(key), action);
 }
 
 /*
@@ -198,7 +209,7 @@ static __always_inline bool answers_to(struct bpf_sock_ops *ctx, const struct hk
 		q.cgroup = BPF_CORE_READ(listener, sk_cgrp_data.cgroup);
 	__builtin_memcpy(q.from, key->raddr, sizeof(q.from));
 	__builtin_memcpy(q.to, key->laddr, sizeof(q.to));
-	return is_ruled_in(&q, from_matches(ctx->local_port), action);
+	return hk_is_ruled_in(&q, from_matches(ctx->local_port), action);
 }
 
 /* In the kernel's struct since 6.7, if it was built with TCP_AO */
@@ -233,7 +244,8 @@ static __always_inline bool socket_is_plain(struct bpf_sock_ops *ctx)
 	if (!sk || sk->mark || sk->bound_dev_if)
 		return false;
 	tp = bpf_skc_to_tcp_sock(sk);
-	if (!tp || tp->fastopen_req || BPF_CORE_READ_BITFIELD(tp, is_mptcp) || has_keys(tp))
+	if (!tp || BPF_CORE_READ(tp, fastopen_req) || BPF_CORE_READ_BITFIELD(tp, is_mptcp) ||
+	    has_keys(tp))
 		return false;
 	ifindex = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_dst_cache, dev, ifindex);
 	return ifindex != IFINDEX_LO;
@@ -294,7 +306,7 @@ static __always_inline void note_hearing(struct bpf_sock_ops *ctx, const struct 
 	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
 
 	before = bpf_map_lookup_elem(&hk_deafs, host);
-	if (!tp || tp->total_retrans < OFFER_COPIES) {
+	if (!tp || BPF_CORE_READ(tp, total_retrans) < OFFER_COPIES) {
 		if (before)
 			bpf_map_delete_elem(&hk_deafs, host);
 		return;
@@ -307,8 +319,8 @@ static __always_inline void note_hearing(struct bpf_sock_ops *ctx, const struct 
 
 static __always_inline int on_connect(struct bpf_sock_ops *ctx)
 {
-	struct hk_action action;
-	struct hk_flow_key key;
+	struct hk_action action = {};
+	struct hk_flow_key key = {};
 	struct hk_sk *st;
 
 	if (!is_hookable(ctx))
@@ -318,7 +330,7 @@ static __always_inline int on_connect(struct bpf_sock_ops *ctx)
 		forget(ctx, st);
 	if (!socket_is_plain(ctx))
 		return 1;
-	key_of(ctx, &key);
+	hk_key_of(ctx, &key);
 	if (is_link_local(&key) || is_deaf(&key) || !offers_to(ctx, &key, &action))
 		return 1;
 	if (!relay_takes_new()) {
@@ -431,9 +443,9 @@ static __always_inline bool is_repeated(struct bpf_sock_ops *ctx, struct hk_opti
 static __always_inline struct hk_offer *find_offer(struct bpf_sock_ops *ctx, __u32 *token)
 {
 	struct hk_offer *offer;
-	struct hk_flow_key key;
+	struct hk_flow_key key = {};
 
-	key_of(ctx, &key);
+	hk_key_of(ctx, &key);
 	*token = token_of(&key);
 	offer = bpf_map_lookup_elem(&hk_offers, token);
 	return offer && bpf_ktime_get_ns() - offer->ns < ANSWER_NS ? offer : NULL;
@@ -441,14 +453,14 @@ static __always_inline struct hk_offer *find_offer(struct bpf_sock_ops *ctx, __u
 
 static __always_inline bool will_answer(struct bpf_sock_ops *ctx)
 {
-	struct hk_action action;
-	struct hk_flow_key key;
+	struct hk_action action = {};
+	struct hk_flow_key key = {};
 	struct hk_option peer;
 	__u32 token;
 
 	if (is_repeated(ctx, &peer))
 		return find_offer(ctx, &token);
-	key_of(ctx, &key);
+	hk_key_of(ctx, &key);
 	return answers_to(ctx, &key, &action) && (action.protos & peer.protos);
 }
 
@@ -477,7 +489,9 @@ static __always_inline int reserve_in_syn(struct bpf_sock_ops *ctx)
 	if (!st || st->role != HK_ROLE_ACTIVE)
 		return 1;
 	tp = bpf_skc_to_tcp_sock(sk);
-	return tp && tp->inet_conn.icsk_retransmits < OFFER_COPIES ? reserve(ctx) : 1;
+	if (!tp || BPF_CORE_READ(tp, inet_conn.icsk_retransmits) >= OFFER_COPIES)
+		return 1;
+	return reserve(ctx);
 }
 
 static __always_inline int reserve_in_synack(struct bpf_sock_ops *ctx)
@@ -569,12 +583,12 @@ static __always_inline bool load_sack(struct bpf_sock_ops *ctx)
 	return bpf_load_hdr_opt(ctx, opt, sizeof(opt), 0) == 2;
 }
 
-static __always_inline bool fill_offer(struct bpf_sock_ops *ctx, struct hk_offer *offer)
+__noinline int hk_fill_offer(struct bpf_sock_ops *ctx, struct hk_offer *offer)
 {
 	void *end = ctx->skb_data_end;
 	struct tcphdr *th = ctx->skb_data;
 
-	if ((void *)(th + 1) > end)
+	if (!offer || (void *)(th + 1) > end)
 		return false;
 	offer->seq = bpf_ntohl(th->seq);
 	offer->ack = bpf_ntohl(th->ack_seq);
@@ -627,9 +641,9 @@ static __always_inline int write_synack(struct bpf_sock_ops *ctx)
 	__builtin_memset(&offer, 0, sizeof(offer));
 	if (is_repeated(ctx, &offer.peer))
 		return answer_again(ctx);
-	key_of(ctx, &offer.key);
+	hk_key_of(ctx, &offer.key);
 	if (!answers_to(ctx, &offer.key, &offer.action) ||
-	    !(offer.action.protos & offer.peer.protos) || !fill_offer(ctx, &offer))
+	    !(offer.action.protos & offer.peer.protos) || !hk_fill_offer(ctx, &offer))
 		return 1;
 	if (!hk_spend(&answers, NSEC_PER_SEC / HK_OFFER_RATE, HK_OFFER_BURST)) {
 		hk_count(HK_STAT_OFFERS_OVER_RATE);
@@ -681,7 +695,8 @@ static __always_inline bool wants_zerocopy(struct bpf_sock_ops *ctx)
 	struct bpf_sock *sk = ctx->sk;
 	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
 
-	return tp && (tp->inet_conn.icsk_inet.sk.__sk_common.skc_flags & 1UL << SOCK_ZEROCOPY);
+	return tp && (BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.__sk_common.skc_flags) &
+		      1UL << SOCK_ZEROCOPY);
 }
 
 /*
@@ -742,14 +757,14 @@ static __always_inline int take(struct bpf_sock_ops *ctx, struct hk_flow_key *ke
 static __always_inline int on_active(struct bpf_sock_ops *ctx)
 {
 	struct hk_verdict *v;
-	struct hk_flow_key key;
+	struct hk_flow_key key = {};
 	struct hk_sk *st;
 
 	st = storage(ctx, 0);
 	if (!st || st->role != HK_ROLE_ACTIVE)
 		return 1;
 	end_callbacks(ctx, st, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
-	key_of(ctx, &key);
+	hk_key_of(ctx, &key);
 	note_hearing(ctx, &key);
 	v = bpf_map_lookup_elem(&hk_verdicts, &key);
 	if (v && v->state == HK_VERDICT_TAKEN)
@@ -764,13 +779,13 @@ static __always_inline int on_active(struct bpf_sock_ops *ctx)
 static __always_inline int on_passive(struct bpf_sock_ops *ctx)
 {
 	struct hk_verdict *v;
-	struct hk_flow_key key;
+	struct hk_flow_key key = {};
 	struct hk_sk *st;
 
 	if (!is_hookable(ctx))
 		return 1;
 	end_inherited(ctx);
-	key_of(ctx, &key);
+	hk_key_of(ctx, &key);
 	v = bpf_map_lookup_elem(&hk_verdicts, &key);
 	if (!v || v->state != HK_VERDICT_TAKEN)
 		return 1;

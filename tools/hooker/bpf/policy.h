@@ -89,19 +89,19 @@ static __always_inline void hk_set_or(struct hk_rule_set *set, const struct hk_r
 	set->bits[3] |= with->bits[3];
 }
 
-/* By hand: what compilers make of __builtin_ctzll() for BPF may need a constant pool */
+/*
+ * By hand: what compilers make of __builtin_ctzll() for BPF may need a constant pool. Nor
+ * are there branches, whose combinations the verifier would all go through: it is the
+ * number of bits below the lowest one that is set.
+ */
 static __always_inline __u32 hk_lowest_bit(__u64 word)
 {
-	__u32 n = 0, shift;
+	__u64 below = (word & -word) - 1;
 
-#pragma unroll
-	for (shift = 32; shift; shift >>= 1) {
-		if (!(word & ((1ULL << shift) - 1))) {
-			word >>= shift;
-			n += shift;
-		}
-	}
-	return n;
+	below -= below >> 1 & 0x5555555555555555ULL;
+	below = (below & 0x3333333333333333ULL) + (below >> 2 & 0x3333333333333333ULL);
+	below = (below + (below >> 4)) & 0x0f0f0f0f0f0f0f0fULL;
+	return below * 0x0101010101010101ULL >> 56;
 }
 
 /* Each kind has an entry of length 0 in each generation: none found, none left */
@@ -123,44 +123,56 @@ static __always_inline bool hk_policy_narrow(struct hk_rule_set *set, __u32 gen,
 	return true;
 }
 
+/*
+ * Adds the rules that name a cgroup, and returns its parent. A global function, as the next
+ * one: the verifier goes through it once, and not for each caller and round, which took
+ * ten times as long as loading all the rest. It can't know that pointers are not NULL.
+ */
+__weak __noinline __u64 hk_policy_or_cgroup(struct hk_rule_set *any, __u64 addr, __u32 gen)
+{
+	struct cgroup *cgroup = (struct cgroup *)addr;
+	struct hk_policy_cgroup_key key = {
+		.id = BPF_CORE_READ(cgroup, kn, id),
+		.gen = gen,
+	};
+	struct hk_rule_set *with;
+
+	with = bpf_map_lookup_elem(&hk_policy_cgroups, &key);
+	if (any && with)
+		hk_set_or(any, with);
+	/* @self is the first member, so its parent's address is the parent's own */
+	return (__u64)BPF_CORE_READ(cgroup, self.parent);
+}
+
 /* The socket's cgroup and all above it; rules without a condition on it stay */
 static __always_inline void hk_policy_narrow_cgroup(struct hk_rule_set *set, __u32 gen,
 						    const struct hk_policy_sets *sets,
 						    struct cgroup *cgroup)
 {
-	struct hk_policy_cgroup_key key = { .gen = gen };
-	struct hk_rule_set any = sets->any_cgroup, *with;
+	struct hk_rule_set any = sets->any_cgroup;
+	__u64 addr = (__u64)cgroup;
 	int i;
 
-	for (i = 0; i < HK_CGROUP_DEPTH && cgroup; i++) {
-		key.id = BPF_CORE_READ(cgroup, kn, id);
-		with = bpf_map_lookup_elem(&hk_policy_cgroups, &key);
-		if (with)
-			hk_set_or(&any, with);
-		/* @self is the first member, so its parent's address is the parent's own */
-		cgroup = (struct cgroup *)BPF_CORE_READ(cgroup, self.parent);
-	}
+	for (i = 0; i < HK_CGROUP_DEPTH && addr; i++)
+		addr = hk_policy_or_cgroup(&any, addr, gen);
 	hk_set_and(set, &any);
 }
 
 static __always_inline int hk_policy_first(const struct hk_rule_set *set)
 {
-	if (set->bits[0])
-		return hk_lowest_bit(set->bits[0]);
-	if (set->bits[1])
-		return 64 + hk_lowest_bit(set->bits[1]);
-	if (set->bits[2])
-		return 128 + hk_lowest_bit(set->bits[2]);
-	if (set->bits[3])
-		return 192 + hk_lowest_bit(set->bits[3]);
-	return -1;
+	__u64 word = set->bits[0];
+	int first = 0, i;
+
+#pragma unroll
+	for (i = 1; i < HK_MAX_POLICY / 64; i++) {
+		if (!word) {
+			word = set->bits[i];
+			first = i * 64;
+		}
+	}
+	return word ? first + (int)hk_lowest_bit(word) : -1;
 }
 
-/*
- * A global function: the verifier goes through it once, and not once for each caller and
- * try, which took ten times as long as loading all the rest. It does not know that the
- * pointers are none that are NULL.
- */
 __weak __noinline int hk_policy_try(const struct hk_policy_query *q, __u32 gen,
 				    struct hk_action *action)
 {

@@ -9,6 +9,8 @@
  * So is SO_ZEROCOPY in the fast lane, where nobody would tell when a page is free again;
  * applications copy then, as they do with kernels that don't have it.
  */
+/* No relocations: only UAPI and packet formats; the kernel's own by BPF_CORE_READ(), see maps.h */
+#define BPF_NO_PRESERVE_ACCESS_INDEX
 #include "maps.h"
 
 #define SOL_SOCKET		1
