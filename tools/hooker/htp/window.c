@@ -3,7 +3,7 @@
  * How much the peer may send, and how much is kept for it.
  *
  * Windows begin small and double, as QUIC implementations have it, when more than
- * half of one came within two round trips, or a quarter while the peer gets faster:
+ * half of one came within two round trips, or an eighth while the peer gets faster:
  * soon the window would stop it. They follow the reader: who stops reading stops
  * their growth. Half of what one stream has needed is where the next one begins.
  *
@@ -87,8 +87,9 @@ void htp_window_init_stream(struct htp_stream *s)
 /*
  * What came within two round trips, up to @received, by now: half of the window at
  * most should that be, for a loss holds back what the application could read for a
- * round trip, and half of the window is free before we say so. A quarter, while the
- * peer still gets faster. Not more often than four times in a round trip: a
+ * round trip, and half of the window is free before we say so. While the peer doubles
+ * its rate, an eighth: it will have sent four times as much before it hears of more room,
+ * beyond what a loss holds back. Not more often than four times in a round trip:
  * datagrams that come in a burst, as after a pause of ours, are no sign of speed.
  */
 static __u32 needed(const struct htp_assoc *a, struct htp_window *w, __u64 received, __u32 most)
@@ -104,7 +105,7 @@ static __u32 needed(const struct htp_assoc *a, struct htp_window *w, __u64 recei
 	w->last = received;
 	came = received - w->from;
 	if (came > w->came + w->came / 2)
-		came *= 2;
+		came *= 4;
 	if (w->size >= most || 2 * came <= w->size || a->now - w->grown_ns < round / 4)
 		return w->size;
 	return htp_min(size, most);
