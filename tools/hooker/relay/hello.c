@@ -106,6 +106,13 @@ static void send_attempt(struct hk_peer *peer)
 	hk_timer_arm(&r->timers, &peer->timer, r->now_ns + peer->rtt_ns * 5 / 4 + RTT_MIN_NS);
 }
 
+static __u64 bounded_rtt(__u64 rtt_ns)
+{
+	if (rtt_ns < RTT_MIN_NS)
+		return RTT_MIN_NS;
+	return rtt_ns < RTT_MAX_NS ? rtt_ns : RTT_MAX_NS;
+}
+
 /**
  * hk_hello_start - send the first HELLO
  * @peer: initiator, with @protos and the round trip of TCP's handshake
@@ -116,10 +123,7 @@ void hk_hello_start(struct hk_peer *peer)
 		hk_peer_fail(peer, HTP_CODE_NONE);
 		return;
 	}
-	if (peer->rtt_ns < RTT_MIN_NS)
-		peer->rtt_ns = RTT_MIN_NS;
-	if (peer->rtt_ns > RTT_MAX_NS)
-		peer->rtt_ns = RTT_MAX_NS;
+	peer->rtt_ns = bounded_rtt(peer->rtt_ns);
 	peer->full_len = hk_pathmtu_hello(&peer->path);
 	send_attempt(peer);
 }
@@ -354,6 +358,9 @@ static struct hk_peer *new_responder(struct hk_relay *r, struct hk_port *port,
 		return NULL;
 	r->nr_unproven++;
 	peer->port = port;
+	/* what the SYN-ACK and the answer to it took: HELLO leaves as soon as that has come */
+	if (r->now_ns > offer.ns)
+		peer->rtt_ns = bounded_rtt(r->now_ns - offer.ns);
 	if (hk_peer_up(peer, hello, dgram->len)) {
 		hk_peer_fail(peer, HTP_CODE_NOMEM);
 		return NULL;

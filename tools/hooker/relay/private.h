@@ -253,7 +253,7 @@ struct hk_way {
  * @route_ns:	 UP: when the route was last looked at
  * @sent_ns:	 HELLO: when each attempt was sent
  * @choose_ns:	 HELLO: not the best carrier answered: waiting for better till then; 0: none
- * @rtt_ns:	 HELLO: round trip that TCP's handshake took; then that of HELLO
+ * @rtt_ns:	 round trip that TCP's handshake took; initiator, after HELLO: that of HELLO
  * @answer:	 HELLO: the answer that will be used
  * @dirty:	 is in the relay's dirty list
  * @created_ns:	 when
