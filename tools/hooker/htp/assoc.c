@@ -110,7 +110,7 @@ struct htp_assoc *htp_assoc_create(const struct htp_config *config, __u64 now_ns
 		htp_assoc_destroy(a);
 		return NULL;
 	}
-	filled.cc->init(a->cc, filled.max_datagram, now_ns);
+	filled.cc->init(a->cc, filled.max_datagram, config->initial_rtt_ns, now_ns);
 	return a;
 }
 

@@ -81,7 +81,8 @@ struct htp_cc_loss {
  * struct htp_cc_ops - a congestion controller
  * @name:	   as reports show it
  * @size:	   bytes of its state, which the core allocates and passes as @cc
- * @init:	   once, before all others
+ * @init:	   before all others, and again when the path has become another one; with the round
+ *		   trip of its handshake, 0: unknown
  * @on_sent:	   may be NULL
  * @on_ack:	   losses that an ACK revealed were told before
  * @on_loss:	   each batch of lost packets
@@ -96,7 +97,7 @@ struct htp_cc_loss {
 struct htp_cc_ops {
 	const char	*name;
 	size_t		size;
-	void		(*init)(void *cc, __u32 max_datagram, __u64 now_ns);
+	void		(*init)(void *cc, __u32 max_datagram, __u64 rtt_ns, __u64 now_ns);
 	void		(*on_sent)(void *cc, const struct htp_cc_sent *sent);
 	void		(*on_ack)(void *cc, const struct htp_cc_ack *ack);
 	void		(*on_loss)(void *cc, const struct htp_cc_loss *loss);

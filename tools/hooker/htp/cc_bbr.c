@@ -41,6 +41,8 @@
 
 /* Paced, so it meets the path as no burst of RFC 6928 would */
 #define INITIAL_PACKETS		32
+#define INITIAL_PACKETS_MAX	128	/* where the round trip is longer than... */
+#define INITIAL_RTT_NS		(200 * HTP_MSEC)
 #define MIN_PACKETS		4
 
 #define LOSS_MAX		20	/* in a round trip, with a queue */
@@ -139,6 +141,7 @@ struct bbr_round {
 /**
  * struct bbr - state
  * @mss:	  largest datagram
+ * @nr_initial:	  of the initial window
  * @state:	  where in the diagram above
  * @now:	  of the newest call
  * @cwnd:	  bytes
@@ -194,7 +197,7 @@ struct bbr_round {
  * @train_from:	  bytes delivered by then
  */
 struct bbr {
-	__u32			mss;
+	__u32			mss, nr_initial;
 	enum bbr_state		state;
 	__u64			now;
 	__u64			cwnd, prior_cwnd;
@@ -257,7 +260,19 @@ static __u64 bdp(const struct bbr *b)
 
 static __u64 initial_cwnd(const struct bbr *b)
 {
-	return (__u64)INITIAL_PACKETS * b->mss;
+	return (__u64)b->nr_initial * b->mss;
+}
+
+/*
+ * Doubling takes as many round trips on a long path as on a short one. As in TCP Hybla
+ * (Caini and Firrincieli, 2004), which reckons from 25 ms, the initial window grows with
+ * the round trip, so a long path begins with the rate at which one of 200 ms does.
+ */
+static __u32 initial_packets(__u64 rtt_ns)
+{
+	__u64 packets = INITIAL_PACKETS * rtt_ns / INITIAL_RTT_NS;
+
+	return htp_min(htp_max(packets, INITIAL_PACKETS), INITIAL_PACKETS_MAX);
 }
 
 static void reset_bounds(struct bbr *b)
@@ -267,12 +282,13 @@ static void reset_bounds(struct bbr *b)
 	b->share = HTP_NEVER;
 }
 
-static void bbr_init(void *cc, __u32 max_datagram, __u64 now_ns)
+static void bbr_init(void *cc, __u32 max_datagram, __u64 rtt_ns, __u64 now_ns)
 {
 	struct bbr *b = cc;
 
 	memset(b, 0, sizeof(*b));
 	b->mss = max_datagram;
+	b->nr_initial = initial_packets(rtt_ns);
 	b->now = now_ns;
 	b->cwnd = initial_cwnd(b);
 	b->b.hi = HTP_NEVER;
@@ -881,6 +897,18 @@ static __u32 cwnd_gain(const struct bbr *b)
 	return gains[b->state].cwnd;
 }
 
+/*
+ * Slow start on long paths, as long as it makes no queue: rate samples of a flight that is
+ * shorter than a round trip are too low, and going by them alone startup would not double.
+ * Where round trips are short that costs little, and is kinder to those who share the path.
+ */
+static bool is_slow_start(const struct bbr *b, const struct htp_cc_ack *ack)
+{
+	if (b->is_full || b->min_rtt < INITIAL_RTT_NS || 2 * ack->prior_in_flight < b->cwnd)
+		return false;
+	return b->rtt[0] <= b->min_rtt + b->min_rtt / 32;
+}
+
 static void update_cwnd(struct bbr *b, const struct htp_cc_ack *ack)
 {
 	__u64 target = bdp(b) == HTP_NEVER ? initial_cwnd(b) :
@@ -888,7 +916,7 @@ static void update_cwnd(struct bbr *b, const struct htp_cc_ack *ack)
 
 	if (b->is_full)
 		b->cwnd = htp_min(b->cwnd + ack->acked_bytes, target);
-	else if (b->cwnd < target)
+	else if (b->cwnd < target || is_slow_start(b, ack))
 		b->cwnd += ack->acked_bytes;
 	b->cwnd = htp_max(htp_min(b->cwnd, cwnd_bound(b)), (__u64)MIN_PACKETS * b->mss);
 }
@@ -989,7 +1017,7 @@ static void bbr_on_persistent(void *cc, __u64 now_ns)
 {
 	struct bbr *b = cc;
 
-	bbr_init(b, b->mss, now_ns);
+	bbr_init(b, b->mss, 0, now_ns);
 	b->cwnd = (__u64)MIN_PACKETS * b->mss;
 }
 

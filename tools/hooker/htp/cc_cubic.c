@@ -77,10 +77,11 @@ static void hystart_init(struct cubic_hystart *hs)
 	hs->base_min = HTP_NEVER;
 }
 
-static void cubic_init(void *cc, __u32 max_datagram, __u64 now_ns)
+static void cubic_init(void *cc, __u32 max_datagram, __u64 rtt_ns, __u64 now_ns)
 {
 	struct cubic *c = cc;
 
+	(void)rtt_ns;
 	(void)now_ns;
 	memset(c, 0, sizeof(*c));
 	c->mss = max_datagram;

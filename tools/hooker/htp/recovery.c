@@ -372,5 +372,5 @@ void htp_recovery_on_path(struct htp_assoc *a, bool keep, __u64 rtt)
 	rc->rttvar = rtt / 2;
 	rc->round_max = 0;
 	rc->prev_round_max = 0;
-	a->config.cc->init(a->cc, a->pmtu.size, a->now);
+	a->config.cc->init(a->cc, a->pmtu.size, rtt, a->now);
 }

@@ -255,7 +255,7 @@ TEST(satellite)
 	second = download(&sim, LARGE_BYTES);
 	printf("# first %.2f s, second %.2f, limit %.2f\n", first, second, limit);
 	EXPECT_LT(0, first);
-	EXPECT_LT(first, 1.5 * limit);
+	EXPECT_LT(first, 1.4 * limit);
 	EXPECT_LT(0, second);
 	EXPECT_LT(second, 1.2 * limit);
 	finish(_metadata, &sim);

@@ -21,7 +21,7 @@ FIXTURE_SETUP(cubic)
 {
 	self->cc = malloc(htp_cc_cubic.size);
 	ASSERT_NE(NULL, self->cc);
-	htp_cc_cubic.init(self->cc, 1000, 0);
+	htp_cc_cubic.init(self->cc, 1000, 0, 0);
 	self->ack.srtt_ns = 100 * HTP_MSEC;
 	self->ack.rtt_ns = 100 * HTP_MSEC;
 	self->loss.congestion = true;

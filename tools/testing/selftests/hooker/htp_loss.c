@@ -121,10 +121,10 @@ struct watcher {
 
 static struct watcher watched;
 
-static void watch_init(void *cc, __u32 max_datagram, __u64 now_ns)
+static void watch_init(void *cc, __u32 max_datagram, __u64 rtt_ns, __u64 now_ns)
 {
 	memset(&watched, 0, sizeof(watched));
-	htp_cc_cubic.init(((struct watcher *)cc)->cubic, max_datagram, now_ns);
+	htp_cc_cubic.init(((struct watcher *)cc)->cubic, max_datagram, rtt_ns, now_ns);
 }
 
 static void watch_sent(void *cc, const struct htp_cc_sent *sent)

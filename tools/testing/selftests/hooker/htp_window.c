@@ -231,7 +231,7 @@ TEST_F(window, satellite)
 	ASSERT_LT(0, fixed);
 	ASSERT_LT(0, tuned);
 	EXPECT_LT(tuned, 1.1 * fixed);
-	EXPECT_LT(tuned, 1.5 * limit);
+	EXPECT_LT(tuned, 1.3 * limit);
 	fixed = time_of(&self->sim, true, LARGE_BYTES, 100, LARGE_BYTES);
 	tuned = time_of(&self->sim, false, LARGE_BYTES, 100, LARGE_BYTES);
 	printf("# known peer: fixed %.2f s, tuned %.2f s\n", fixed, tuned);

@@ -159,7 +159,7 @@ int world_add_tcp(struct world *w)
 		return -ENOMEM;
 	tcp->link = &w->link;
 	tcp->delay_ns = w->link.delay_ns;
-	htp_cc_cubic.init(tcp->cc, TCP_BYTES, w->now);
+	htp_cc_cubic.init(tcp->cc, TCP_BYTES, 0, w->now);
 	tcp_send(tcp, &w->sim[0], w->now);
 	return 0;
 }
