@@ -177,6 +177,7 @@ struct bbr_round {
  * @full_bw:	  rate that startup has reached
  * @full_rounds:  rounds since then
  * @is_full:	  startup is over
+ * @is_bw_guess:  a queue ended it, and no round trip has told the rate since
  * @cycle_ns:	  when this state of the cycle began
  * @cycle_round:  likewise, in rounds
  * @cruise_ns:	  how long until the next probe
@@ -218,7 +219,7 @@ struct bbr {
 	bool			queue_seen;
 	__u64			full_bw;
 	__u32			full_rounds;
-	bool			is_full;
+	bool			is_full, is_bw_guess;
 	__u64			cycle_ns, cycle_round, cruise_ns, probe_round;
 	__u32			up_rounds, up_flat;
 	__u64			up_bw;
@@ -462,11 +463,16 @@ static void react(struct bbr *b)
 	}
 }
 
-/* Half a round trip of queue: the path is full, whatever the rate samples say */
+/*
+ * Half a round trip of queue: the path is full, whatever the rate samples say. They may
+ * say too little: they come later, and if the application has no more to send, never.
+ */
 static void check_queue(struct bbr *b)
 {
-	if (queue_ns(b) > htp_max(b->min_rtt / 2, FULL_QUEUE_NS))
-		b->is_full = true;
+	if (queue_ns(b) <= htp_max(b->min_rtt / 2, FULL_QUEUE_NS))
+		return;
+	b->is_full = true;
+	b->is_bw_guess = true;
 }
 
 /* Did the rate stop growing? Rounds that the application limited don't tell */
@@ -570,6 +576,8 @@ static void round_ends(struct bbr *b, const struct htp_cc_ack *ack)
 	sample_base_loss(b);
 	remember_loss(b);
 	follow_rate(b);
+	if (!b->round.limited && (b->state == BBR_DRAIN || b->state == BBR_UP))
+		b->is_bw_guess = false;
 	b->last_rate = b->round.rate;
 	b->last_bytes = ack->delivered - b->round.delivered;
 	memset(&b->round, 0, sizeof(b->round));
@@ -671,6 +679,8 @@ static bool is_cruise_over(const struct bbr *b)
 	__u64 packets = htp_min(bdp(b) / b->mss, CRUISE_ROUNDS_MAX);
 	__u64 ns = b->share == HTP_NEVER ? b->cruise_ns : b->cruise_ns / 2;
 
+	if (b->is_bw_guess && !b->round.limited)
+		return true;
 	return b->now - b->cycle_ns >= ns || b->rounds - b->probe_round >= packets;
 }
 
