@@ -156,6 +156,7 @@ struct bbr_round {
  * @is_shared:  the cycle before this probe had met one
  * @base_sum:	  bytes acknowledged or lost in rounds without a queue, older ones count less
  * @base_lost:	  of these, lost
+ * @base_rtt:	  greatest round trip in them
  * @past_sum:	  the last LEAST_PACKETS before this round: bytes
  * @past_lost:	  of these, lost
  * @last_rate:	  best rate sample of the round before
@@ -208,7 +209,7 @@ struct bbr {
 	struct bbr_round	round;
 	__u64			share;
 	bool			is_shared;
-	__u64			base_sum, base_lost, past_sum, past_lost;
+	__u64			base_sum, base_lost, base_rtt, past_sum, past_lost;
 	__u64			rounds, last_rate, last_bytes;
 	__u64			rtt[2], min_rtt, low_rtt_ns;
 	bool			is_rtt_old;
@@ -336,6 +337,7 @@ static void sample_base_loss(struct bbr *b)
 {
 	if ((b->is_full && !b->queue_seen) || !b->round.max_rtt || b->round.max_rtt > queued_rtt(b))
 		return;
+	b->base_rtt = htp_max(b->base_rtt, b->round.max_rtt);
 	b->base_sum += b->round.acked + b->round.lost;
 	b->base_lost += b->round.lost;
 	if (b->base_sum > (__u64)BASE_PACKETS * b->mss) {
@@ -634,6 +636,12 @@ static void set_min_rtt(struct bbr *b, __u64 rtt)
 		b->queue_seen = false;
 	b->min_rtt = rtt;
 	b->is_rtt_old = false;
+	/* whoever begins in a full queue learns late that it was one, and not the path that lost */
+	if (b->base_rtt > queued_rtt(b)) {
+		b->base_sum = 0;
+		b->base_lost = 0;
+		b->base_rtt = 0;
+	}
 }
 
 static void sample_rtt(struct bbr *b, __u64 rtt)

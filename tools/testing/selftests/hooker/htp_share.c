@@ -142,9 +142,6 @@ TEST_F(shared, equals_get_equal_shares)
 		share_for_a_minute(_metadata, &link, variant->nr, nth_seed(i));
 }
 
-/* Not reached with every seed yet */
-XFAIL_ADD(shared, sixteen, equals_get_equal_shares);
-
 FIXTURE(beside_tcp)
 {
 	__u64	seed;
