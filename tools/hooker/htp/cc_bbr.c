@@ -35,6 +35,9 @@
  * probe starts from what it got then. Probing itself ends when the rate no longer
  * grows, so a small flow probes for longer than one that has all there is.
  *
+ * That only works among those who yield. A flow that keeps the queue full, which
+ * PROBE_RTT finds out, is a rival.
+ *
  * Gains are percents, loss is in thousandths.
  */
 #include "private.h"
@@ -80,6 +83,8 @@
 #define PROBE_RTT_EACH_NS	(5 * HTP_SEC)
 #define PROBE_RTT_FIRST_NS	(2 * HTP_SEC)
 #define PROBE_RTT_NS		(200 * HTP_MSEC)
+#define RIVAL_QUEUE_NS		(20 * HTP_MSEC)	/* of others, while none of ours is in it */
+#define RIVAL_PROBES_MAX	12
 #define DOUBT_MAX		6	/* rounds without a packet near the minimum */
 #define STEADY_NS		(10 * HTP_MSEC)	/* spread of round trips without a queue, at most */
 
@@ -167,6 +172,8 @@ struct bbr_round {
  * @probed_rtt:	  least one in this PROBE_RTT
  * @probed_most:  greatest in it
  * @last_probed_rtt: least in the one before; 0: there was none
+ * @rival_rtt:	  the same beside a flow that keeps the queue full; 0: there is none
+ * @nr_rival:	  how often in a row that was found
  * @probe_flight: bytes in flight during it
  * @probed_ns:	  when it ended
  * @doubt:	  grows with each round in a row whose least round trip is far above @min_rtt
@@ -213,7 +220,8 @@ struct bbr {
 	__u64			rounds, last_rate, last_bytes;
 	__u64			rtt[2], min_rtt, low_rtt_ns;
 	bool			is_rtt_old;
-	__u64			probed_rtt, probed_most, last_probed_rtt;
+	__u64			probed_rtt, probed_most, last_probed_rtt, rival_rtt;
+	__u32			nr_rival;
 	__u64			probe_flight, probed_ns;
 	__u32			doubt;
 	__u64			doubt_rtt, sure_bw;
@@ -252,12 +260,12 @@ static __u64 bandwidth(const struct bbr *b)
 	return htp_min(max_bw(b), b->b.bw_lo);
 }
 
-/* Bytes in flight that keep the path busy, HTP_NEVER before it was measured */
+/* Bytes in flight that keep the path busy, or our share of it; HTP_NEVER: not measured yet */
 static __u64 bdp(const struct bbr *b)
 {
 	if (b->min_rtt == HTP_NEVER || !max_bw(b))
 		return HTP_NEVER;
-	return bytes_in(bandwidth(b), b->min_rtt);
+	return bytes_in(bandwidth(b), htp_max(b->min_rtt, b->rival_rtt));
 }
 
 static __u64 initial_cwnd(const struct bbr *b)
@@ -407,8 +415,8 @@ static void enter_down(struct bbr *b)
  */
 static void enter_refill(struct bbr *b)
 {
-	b->is_shared = b->share != HTP_NEVER;
-	if (b->is_shared) {
+	b->is_shared = b->share != HTP_NEVER || b->rival_rtt;
+	if (b->share != HTP_NEVER) {
 		b->bw[0] = htp_min(b->bw[0], b->share);
 		b->bw[1] = htp_min(b->bw[1], b->share);
 	}
@@ -515,7 +523,7 @@ static void follow_rate(struct bbr *b)
 {
 	__u64 rate = htp_min(b->b.bw_lo, htp_min(b->round.rate, max_bw(b)));
 
-	if (b->state != BBR_CRUISE || b->round.limited || !b->round.max_rtt)
+	if (b->state != BBR_CRUISE || b->round.limited || !b->round.max_rtt || b->rival_rtt)
 		return;
 	if (b->round.rtt > queued_rtt(b)) {
 		if (b->share == HTP_NEVER)
@@ -808,6 +816,28 @@ static void accept_longer_path(struct bbr *b)
 	b->b.hi = HTP_NEVER;
 }
 
+/*
+ * Others had a queue although next to nothing of ours was in it. Flows of this kind drain it
+ * together, so there is one that fills queues on purpose, as CUBIC does. Yielding would
+ * only make room for it: while it is there the flight is as large as the rate needs in the
+ * round trip that the rival makes, as it was with the first version of BBR. After a minute
+ * of that the path has become longer, just not steadily so.
+ */
+static bool check_rival(struct bbr *b)
+{
+	if (b->probed_rtt == HTP_NEVER)
+		return b->rival_rtt;
+	if (b->probed_rtt <= b->min_rtt + b->min_rtt / 16 + RIVAL_QUEUE_NS ||
+	    (is_longer(b) && !b->rival_rtt) || b->nr_rival >= RIVAL_PROBES_MAX) {
+		b->nr_rival = 0;
+		b->rival_rtt = 0;
+		return false;
+	}
+	b->nr_rival++;
+	b->rival_rtt = b->probed_rtt;
+	return true;
+}
+
 static void leave_probe_rtt(struct bbr *b)
 {
 	b->low_rtt_ns = b->now;
@@ -815,10 +845,12 @@ static void leave_probe_rtt(struct bbr *b)
 	b->doubt = 0;
 	b->cwnd = htp_max(b->cwnd, b->prior_cwnd);
 	reset_bounds(b);
-	if (b->probed_rtt != HTP_NEVER && is_longer(b))
-		accept_longer_path(b);
-	else if (b->probed_rtt != HTP_NEVER)
-		set_probed_rtt(b);
+	if (!check_rival(b) && b->probed_rtt != HTP_NEVER) {
+		if (is_longer(b))
+			accept_longer_path(b);
+		else
+			set_probed_rtt(b);
+	}
 	if (!b->is_full) {
 		enter(b, BBR_STARTUP);
 		return;
@@ -972,6 +1004,8 @@ static void restart(struct bbr *b)
 	if (b->careful && bdp(b) != HTP_NEVER)
 		b->cwnd = htp_min(b->cwnd, htp_max(bdp(b) + allowance(b), initial_cwnd(b)));
 	b->is_rtt_old = idle_ns > IDLE_LONG_NS;
+	if (b->is_rtt_old)
+		b->rival_rtt = 0;
 	/* nothing of a queue is left: as good as PROBE_RTT */
 	if (idle_ns > PROBE_RTT_NS)
 		b->low_rtt_ns = b->now;
