@@ -197,8 +197,9 @@ static __always_inline bool is_deaf(const struct hk_flow_key *key)
 	return deaf && deaf->times >= DEAF_TIMES && bpf_ktime_get_ns() - deaf->ns < DEAF_NS;
 }
 
-/* Established: was it because the offer was left out of the SYN? */
-static __always_inline void note_hearing(struct bpf_sock_ops *ctx, const struct hk_flow_key *key)
+/* Established: was it because the offer was left out of the SYN? Not if that was answered */
+static __always_inline void note_hearing(struct bpf_sock_ops *ctx, const struct hk_flow_key *key,
+					 const struct hk_sk *st)
 {
 	const struct hk_local_key *host = (const void *)key->raddr;
 	struct hk_deaf now = { .ns = bpf_ktime_get_ns(), .times = 1 }, *before;
@@ -206,7 +207,7 @@ static __always_inline void note_hearing(struct bpf_sock_ops *ctx, const struct 
 	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
 
 	before = bpf_map_lookup_elem(&hk_deafs, host);
-	if (!tp || BPF_CORE_READ(tp, total_retrans) < OFFER_COPIES) {
+	if (!tp || st->held_ns || BPF_CORE_READ(tp, total_retrans) < OFFER_COPIES) {
 		if (before)
 			bpf_map_delete_elem(&hk_deafs, host);
 		return;

@@ -70,6 +70,16 @@ static __always_inline int on_connect(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
+/* That of a connection which the socket had before; connect() takes it off in connect.bpf.c */
+static __always_inline void unmark(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	__u32 none = 0;
+
+	if (sk && sk->mark == hk_config.app_mark)
+		bpf_setsockopt(ctx, SOL_SOCKET, SO_MARK, &none, sizeof(none));
+}
+
 /* All listeners: rules may change while they listen, so each SYN is judged by itself */
 static __always_inline int on_listen(struct bpf_sock_ops *ctx)
 {
@@ -77,7 +87,11 @@ static __always_inline int on_listen(struct bpf_sock_ops *ctx)
 
 	if (!is_hookable(ctx) || is_mptcp(ctx))
 		return 1;
-	st = storage(ctx, BPF_SK_STORAGE_GET_F_CREATE);
+	st = storage(ctx, 0);
+	if (st)
+		unmark(ctx);
+	else
+		st = storage(ctx, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!st)
 		return 1;
 	forget(ctx, st);

@@ -121,7 +121,7 @@ static __always_inline int on_active(struct bpf_sock_ops *ctx)
 		return 1;
 	end_callbacks(ctx, st, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
 	hk_key_of(ctx, &key);
-	note_hearing(ctx, &key);
+	note_hearing(ctx, &key, st);
 	v = bpf_map_lookup_elem(&hk_verdicts, &key);
 	if (v && v->state == HK_VERDICT_TAKEN)
 		return take(ctx, &key, st, v->slot, HK_STAT_TAKEN_ACTIVE);

@@ -661,6 +661,24 @@ TEST_F(offer, old_connection_ends_once)
 	close(listener);
 }
 
+/* Nor does a listener keep the mark: what it accepts would be routed to nobody */
+TEST_F(offer, steered_socket_becomes_a_listener)
+{
+	struct sockaddr unspec = { .sa_family = AF_UNSPEC };
+	int fd = open_tcp(nobody4), mark;
+	socklen_t len = sizeof(mark);
+
+	ASSERT_EQ(0, start(&self->dp, self->cgroup_fd));
+	ASSERT_EQ(0, connect_taken(self, fd, 0));
+	ASSERT_EQ(0, getsockopt(fd, SOL_SOCKET, SO_MARK, &mark, &len));
+	EXPECT_EQ(APP_MARK, mark);
+	ASSERT_EQ(0, connect(fd, &unspec, sizeof(unspec)));
+	ASSERT_EQ(0, listen(fd, 1));
+	ASSERT_EQ(0, getsockopt(fd, SOL_SOCKET, SO_MARK, &mark, &len));
+	EXPECT_EQ(0, mark);
+	close(fd);
+}
+
 /* tcp_bpf_sendmsg() would never tell that a page is free again */
 TEST_F(offer, fast_lane_has_no_zerocopy)
 {
