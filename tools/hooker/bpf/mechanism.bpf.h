@@ -246,12 +246,21 @@ static __always_inline bool hk_sum_skb(struct __sk_buff *skb, const struct hk_pa
 	return hk_sum_end(&s, sum);
 }
 
-/* As hk_find_xdp(), for tc programs */
+/*
+ * As hk_find_xdp(), for tc programs. Those are on tunnels and PPP as well, whose packets have
+ * no Ethernet header: what stands in its type's place is not what the packet is, then.
+ */
 __noinline int hk_find_skb(struct __sk_buff *skb, struct hk_packet *p)
 {
-	if (!p)
+	void *end = (void *)(long)skb->data_end, *data = (void *)(long)skb->data;
+	struct ethhdr *eth = hk_at(data, end, 0, sizeof(*eth));
+
+	if (!p || !eth)
 		return 0;
-	return hk_parse((void *)(long)skb->data, (void *)(long)skb->data_end, p);
+	if (eth->h_proto == skb->protocol)
+		return hk_parse(data, end, p);
+	__builtin_memset(p, 0, sizeof(*p));
+	return hk_parse_ip(data, end, skb->protocol, p);
 }
 
 /**

@@ -157,6 +157,16 @@ static __always_inline bool hk_parse_ip6(void *data, void *end, struct hk_packet
 	return true;
 }
 
+/* With @l3 set; the Ethernet type says what is there */
+static __always_inline bool hk_parse_ip(void *data, void *end, __be16 proto, struct hk_packet *p)
+{
+	if (proto == bpf_htons(ETH_P_IP))
+		return hk_parse_ip4(data, end, p);
+	if (proto == bpf_htons(ETH_P_IPV6))
+		return hk_parse_ip6(data, end, p);
+	return false;
+}
+
 /**
  * hk_parse - find the transport header
  * @data: start of the frame
@@ -171,13 +181,7 @@ static __always_inline bool hk_parse(void *data, void *end, struct hk_packet *p)
 
 	__builtin_memset(p, 0, sizeof(*p));
 	p->l3 = hk_skip_vlans(data, end, &proto);
-	if (!p->l3)
-		return false;
-	if (proto == bpf_htons(ETH_P_IP))
-		return hk_parse_ip4(data, end, p);
-	if (proto == bpf_htons(ETH_P_IPV6))
-		return hk_parse_ip6(data, end, p);
-	return false;
+	return p->l3 && hk_parse_ip(data, end, proto, p);
 }
 
 /*

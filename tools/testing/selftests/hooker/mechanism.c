@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -244,6 +245,55 @@ TEST_F(hosts, three_protocols)
 	EXPECT_EQ(ROUNDS, mech_counter(exp[0], "in"));
 	EXPECT_EQ(ROUNDS, mech_counter(exp[1], "out"));
 	EXPECT_EQ(ROUNDS, mech_counter(lite[1], "in_full"));
+}
+
+static int open_tun(void)
+{
+	struct ifreq ifr = { .ifr_name = "tun0", .ifr_flags = IFF_TUN | IFF_NO_PI };
+	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+
+	return fd < 0 || ioctl(fd, TUNSETIFF, &ifr) ? -errno : fd;
+}
+
+/* The next IPv4 packet that the host sends there; its protocol, or a negative errno */
+static int next_protocol(int tun)
+{
+	struct pollfd pfd = { .fd = tun, .events = POLLIN };
+	__u8 packet[2048];
+
+	while (poll(&pfd, 1, WAIT_MS) == 1)
+		if (read(tun, packet, sizeof(packet)) >= 20 && packet[0] >> 4 == 4)
+			return packet[9];
+	return -ETIMEDOUT;
+}
+
+/* A tunnel's packets have no Ethernet header: still nothing may leave as UDP there */
+TEST_F(hosts, device_without_ethernet)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET };
+	char why[HK_MECH_WHY] = "";
+	struct hk_mech *mech;
+	int tun, fd;
+
+	setns(self->ns[0], CLONE_NEWNET);
+	tun = open_tun();
+	if (tun < 0)
+		SKIP(return, "[kernel] no tun devices");
+	ASSERT_EQ(0, netns_run("ip link set tun0 up && ip addr add 198.51.100.1/24 dev tun0"));
+	ASSERT_EQ(0, hk_dataplane_add_mech(self->dp[0], NULL, &mech, why)) TH_LOG("%s", why);
+	ASSERT_EQ(0, hk_dataplane_add_exit(self->dp[0], if_nametoindex("tun0")));
+	ASSERT_EQ(0, claim(mech, PORT_UDPLITE));
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	inet_pton(AF_INET, "198.51.100.9", &to.sin_addr);
+	to.sin_port = htons(PORT_PLAIN);
+	ASSERT_EQ(1, sendto(fd, "x", 1, 0, (void *)&to, sizeof(to)));
+	EXPECT_EQ(IPPROTO_UDP, next_protocol(tun));
+	to.sin_port = htons(PORT_UDPLITE);
+	ASSERT_EQ(1, sendto(fd, "x", 1, 0, (void *)&to, sizeof(to)));
+	EXPECT_EQ(IPPROTO_UDPLITE, next_protocol(tun));
+	EXPECT_EQ(1, mech_counter(mech, "out_full"));
+	close(fd);
+	close(tun);
 }
 
 static int make_router(struct hk_dataplane *dp)
