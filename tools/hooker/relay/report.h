@@ -31,7 +31,7 @@
 #include <stddef.h>
 
 #define HK_REPORT_DEPTH		8
-#define HK_REPORT_COLUMNS	32
+#define HK_REPORT_COLUMNS	64
 #define HK_REPORT_PATH		128
 #define HK_REPORT_MAX		(64U << 20)	/* bytes; far above any real table */
 

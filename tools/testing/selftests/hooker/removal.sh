@@ -44,7 +44,7 @@ ends()
 # all_use HOST PROTO: that host's associations
 all_use()
 {
-	hooker_show "$1" peers
+	hooker_show "$1" peers || return
 	[ "$(hooker_show "$1" peers -j | json_values proto | sort -u)" = "$2" ]
 }
 
