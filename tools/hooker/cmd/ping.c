@@ -41,6 +41,8 @@
  * @answered: likewise
  * @nr_sent:  probes
  * @nr_back:  answers
+ * @nr_errors: ICMP errors
+ * @last_err: the last one's errno
  * @min_ns:   of the round trips
  * @max_ns:   likewise
  * @sum_ns:   likewise
@@ -56,7 +58,8 @@ struct ping {
 	__u64			nonce;
 	__u64			sent_ns[1024];
 	bool			answered[1024];
-	__u32			nr_sent, nr_back;
+	__u32			nr_sent, nr_back, nr_errors;
+	int			last_err;
 	__u64			min_ns, max_ns, sum_ns;
 };
 
@@ -122,13 +125,38 @@ const struct hk_cmd_option hk_ping_options[] = {
 	{ 0 }
 };
 
+/* Addresses that no other host has, or more than one: they would only stay unanswered */
+static const char *what_is_wrong(const struct addrinfo *ai)
+{
+	const struct in6_addr *in6 = &((struct sockaddr_in6 *)ai->ai_addr)->sin6_addr;
+	__u32 in = ntohl(((struct sockaddr_in *)ai->ai_addr)->sin_addr.s_addr);
+
+	if (ai->ai_family == AF_INET) {
+		if (in >> 24 == 127)
+			return "this host itself; no XDP program is on loopback";
+		return !(in >> 24) || in >> 28 >= 14 ? "not the address of a host" : NULL;
+	}
+	if (IN6_IS_ADDR_LOOPBACK(in6))
+		return "this host itself; no XDP program is on loopback";
+	if (IN6_IS_ADDR_LINKLOCAL(in6))
+		return "a link-local address; hooker uses none";
+	return IN6_IS_ADDR_UNSPECIFIED(in6) || IN6_IS_ADDR_MULTICAST(in6) ?
+	       "not the address of a host" : NULL;
+}
+
 static int resolve(const struct hk_cmd_env *env, struct ping *p, const char *host)
 {
 	struct addrinfo hints = { .ai_socktype = SOCK_DGRAM }, *ai;
 	int err = getaddrinfo(host, NULL, &hints, &ai);
+	const char *wrong;
 
 	if (err)
-		return hk_cmd_fail(env, "%s: %s", host, gai_strerror(err));
+		return hk_cmd_fail(env, "%s: %s", *host ? host : "\"\"", gai_strerror(err));
+	wrong = what_is_wrong(ai);
+	if (wrong) {
+		freeaddrinfo(ai);
+		return hk_cmd_fail(env, "%s: %s", host, wrong);
+	}
 	if (ai->ai_family == AF_INET)
 		hk_addr_map(p->path.remote, ((struct sockaddr_in *)ai->ai_addr)->sin_addr.s_addr);
 	else
@@ -216,15 +244,19 @@ static void receive(struct ping *p, bool quiet)
 	}
 }
 
-static void drop_errors(struct ping *p)
+static void count_errors(struct ping *p)
 {
-	__u8 quote[256];
 	struct hk_carrier_error error;
+	__u8 quote[256];
 
-	do {
+	for (;;) {
 		error.data = quote;
 		error.len = sizeof(quote);
-	} while (!p->carrier.ops->recv_error(&p->carrier, p->family, &error));
+		if (p->carrier.ops->recv_error(&p->carrier, p->family, &error))
+			return;
+		p->nr_errors++;
+		p->last_err = error.err;
+	}
 }
 
 static void wait_until(struct ping *p, __u64 until_ns, bool quiet)
@@ -238,7 +270,7 @@ static void wait_until(struct ping *p, __u64 until_ns, bool quiet)
 		ts.tv_nsec = (until_ns - now) % NSEC_PER_SEC;
 		if (ppoll(&pfd, 1, &ts, NULL) > 0) {
 			if (pfd.revents & POLLERR)
-				drop_errors(p);
+				count_errors(p);
 			receive(p, quiet);
 		}
 		now = now_ns();
@@ -269,6 +301,7 @@ static int print_json(const struct hk_cmd_env *env, const struct ping *p)
 	hk_report_str(&r, "proto", p->proto);
 	hk_report_u64(&r, "sent", p->nr_sent);
 	hk_report_u64(&r, "received", p->nr_back);
+	hk_report_u64(&r, "errors", p->nr_errors);
 	hk_report_u64(&r, "min_us", p->min_ns / 1000);
 	hk_report_u64(&r, "avg_us", p->nr_back ? p->sum_ns / p->nr_back / 1000 : 0);
 	hk_report_u64(&r, "max_us", p->max_ns / 1000);
@@ -287,6 +320,9 @@ static int print_plain(const struct hk_cmd_env *env, const struct ping *p)
 	if (p->nr_back)
 		len += snprintf(text + len, sizeof(text) - len, ", min/avg/max %.3f/%.3f/%.3f ms",
 				p->min_ns / 1e6, p->sum_ns / p->nr_back / 1e6, p->max_ns / 1e6);
+	if (p->nr_errors)
+		len += snprintf(text + len, sizeof(text) - len, "; %u errors, last: %s",
+				p->nr_errors, strerror(p->last_err));
 	len += snprintf(text + len, sizeof(text) - len, "\n");
 	return hk_cmd_write(env, text, len);
 }

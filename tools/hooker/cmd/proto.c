@@ -29,7 +29,7 @@ static int do_add(struct hk_cmd_env *env, int argc, char **argv)
 	if (argc > 2)
 		how = argv[2];
 	if (!realpath(argv[1], path))
-		return hk_cmd_fail(env, "%s: %s", argv[1], strerror(errno));
+		return hk_cmd_fail(env, "%s: %s", *argv[1] ? argv[1] : "\"\"", strerror(errno));
 	if (strchr(path, '\n'))
 		return hk_cmd_fail(env, "%s: a path with a line break", argv[1]);
 	snprintf(body, sizeof(body), "%s\n%s", how, path);
@@ -42,7 +42,8 @@ static int check_name(struct hk_cmd_env *env, const char *verb, int argc, char *
 		return hk_cmd_usage(env, "%s: NAME is missing; \"hooker proto list\" names them",
 				    verb);
 	if (!*argv[1] || strlen(argv[1]) >= HK_MECH_NAME || strchr(argv[1], '\n'))
-		return hk_cmd_usage(env, "%s: %.40s: not the name of a mechanism", verb, argv[1]);
+		return hk_cmd_usage(env, "%s: %.40s: not the name of a mechanism", verb,
+				    *argv[1] ? argv[1] : "\"\"");
 	return HK_EXIT_OK;
 }
 
@@ -72,11 +73,16 @@ static int do_list(struct hk_cmd_env *env, int argc, char **argv)
 static int port_words(struct hk_cmd_env *env, int argc, char **argv, const char **direction,
 		      unsigned long *cover)
 {
+	bool directed = false;
 	int i;
 
 	for (i = 0; i < argc; i++) {
 		if (!strcmp(argv[i], "in") || !strcmp(argv[i], "out") || !strcmp(argv[i], "both")) {
+			if (directed)
+				return hk_cmd_usage(env, "port: %s: beside %s", argv[i],
+						    *direction);
 			*direction = argv[i];
+			directed = true;
 		} else if (!cover || strcmp(argv[i], "cover")) {
 			return hk_cmd_usage(env, "port: %s: not in, out%s", argv[i],
 					    cover ? ", both or cover" : " or both");

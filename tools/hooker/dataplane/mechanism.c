@@ -54,6 +54,15 @@ refuse(char why[HK_MECH_WHY], int err, const char *fmt, ...)
 	return err;
 }
 
+/* libbpf has errors of its own beside those of the kernel */
+static int refuse_err(char why[HK_MECH_WHY], int err, const char *what)
+{
+	char text[128] = "";
+
+	libbpf_strerror(err, text, sizeof(text));
+	return refuse(why, err, "%s: %s", what, text);
+}
+
 static bool is_name(const char name[HK_MECH_NAME])
 {
 	size_t len = strnlen(name, HK_MECH_NAME);
@@ -256,9 +265,7 @@ static int open_object(struct hk_mech *mech, const char *path, char why[HK_MECH_
 	mech->obj = bpf_object__open_mem(elf, size, &opts);
 	err = mech->obj ? 0 : -errno;
 	free(copy);
-	if (err)
-		refuse(why, err, "it can't be opened as a BPF object: %s", strerror(-err));
-	return err;
+	return err ? refuse_err(why, err, "it can't be opened as a BPF object") : 0;
 }
 
 static int load(struct hk_mech *mech, const char *path, char why[HK_MECH_WHY])
@@ -272,9 +279,8 @@ static int load(struct hk_mech *mech, const char *path, char why[HK_MECH_WHY])
 		return err;
 	err = bpf_object__load(mech->obj);
 	if (err)
-		return refuse(why, err,
-			      "the kernel refuses it: %s; `hooker run -d` shows what the verifier says",
-			      strerror(-err));
+		return refuse_err(why, err,
+				  "it can't be loaded, `hooker run -d` shows what the verifier says");
 	mech->egress_fd = bpf_program__fd(bpf_object__find_program_by_name(mech->obj,
 									   "hk_mech_egress"));
 	err = check_licence(bpf_program__fd(mech->ingress), why);

@@ -145,6 +145,26 @@ ping_gets()
 		[ "$(json_values received <<<"$json")" = "$answers" ]
 }
 
+# ping_is_refused: addresses that no other host has, each with one line
+ping_is_refused()
+{
+	local addr
+
+	for addr in 127.0.0.1 ::1 fe80::1%eth0 224.0.0.1 255.255.255.255 ff02::1 0.0.0.0 :: ""; do
+		on c "$HOOKER" ping -c 1 "$addr" 2>"$LIB_TMP/ping.err" && return 1
+		cat "$LIB_TMP/ping.err"
+		[ "$(wc -l <"$LIB_TMP/ping.err")" -eq 1 ] &&
+			grep -qE 'this host itself|link-local|of a host|not known' "$LIB_TMP/ping.err" ||
+			return 1
+	done
+}
+
+says_refused()
+{
+	on c "$HOOKER" ping -c 3 -i 20 --port $((CARRIER_PORT + 1)) "$(addr s "$1")" |
+		grep 'errors, last: Connection refused'
+}
+
 pings()
 {
 	local v proto
@@ -166,6 +186,10 @@ pings()
 	tap_check "and on no other" test "$(xdp_counter s idle0 xdp_tx_probe)" -eq 0
 	tap_check "ping: nobody answers at another port" \
 		ping_gets c 0 --port $((CARRIER_PORT + 1)) "$(addr s)"
+	for v in 4 6; do
+		tap_check "ping, IPv$v: says why" says_refused $v
+	done
+	tap_check "ping: refuses what is no host's address" ping_is_refused
 	ip -n "$(netns s)" link del idle0
 }
 
@@ -337,7 +361,7 @@ occupied_all()
 need_hooker
 need_tapp
 OTHER=$(find_object exp253.bpf.o) || skip_all "exp253.bpf.o is not built [variant]"
-tap_plan $((3 * 11 + 10 + 6 + 7 + 6 + 10 + 1))
+tap_plan $((3 * 11 + 10 + 6 + 10 + 6 + 10 + 1))
 topo_up both delay 2ms rate 500mbit
 pair deployed deployed
 native_pair deployed native

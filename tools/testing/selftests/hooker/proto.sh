@@ -155,6 +155,7 @@ wrong()
 	tap_check "port: not one of it" refused 1 "not one of" proto c port exp253 del 7777
 	tap_check "port: no number" refused 2 "65535" proto c port exp253 add 70000
 	tap_check "port: no such direction" refused 2 "up" proto c port exp253 add 7000 up
+	tap_check "port: two directions" refused 2 "beside" proto c port exp253 add 7000 in out
 	tap_check "a rule with a carrier that nobody knows" \
 		refused 1 "no such carrier" hooker_do c policy add to 192.0.2.0/24 via exp254
 }
@@ -226,7 +227,7 @@ need python3
 EXP=$(find_object exp253.bpf.o) && LITE=$(find_object udplite.bpf.o) ||
 	skip_all "the mechanisms' objects are not built [variant]"
 [ -e /proc/net/udplite ] || skip_all "this kernel has no UDP-Lite sockets [kernel]"
-tap_plan $((4 + 4 + 9 + 12 + 14 + 4))
+tap_plan $((4 + 4 + 9 + 13 + 14 + 4))
 topo_up both delay 2ms rate 500mbit
 start_hookers
 for name in "${!PORT[@]}"; do
