@@ -10,7 +10,7 @@
 
 PORT=5000
 ECHO_PORT=7000
-ECHOES=150			# 10 ms each
+ECHOES=80			# 10 ms each
 LINK=(both delay 5ms rate 100mbit queue 8m)
 SIZE=$((8 << 20))		# 0.7 s in each direction
 
