@@ -182,6 +182,32 @@ has_mechanisms()
 	done
 }
 
+# xdp_counter HOST DEVICE-OR-MECHANISM COUNTER
+xdp_counter() { hooker_show "$1" xdp | awk -v name="$2.$3" '$1 == name { print $2 }'; }
+
+has_counted()
+{
+	[ "$(xdp_counter s eth0 xdp_pass_data)" -ge "$1" ] &&
+		[ "$(xdp_counter s udplite in_full)" -ge "$2" ]
+}
+
+# Devices and mechanisms count on from where they were, with the new programs.
+counts_go_on()
+{
+	local device mechanism
+
+	device=$(xdp_counter s eth0 xdp_pass_data)
+	mechanism=$(xdp_counter s udplite in_full)
+	take_over s || return
+	has_counted "$device" "$mechanism" || return
+	tapp c --up 1m "$(addr s)" $PORT || return
+	wait_for 3 has_counted $((device + 500)) $((mechanism + 500)) || {
+		echo "before: $device, $mechanism"
+		hooker_show s xdp
+		return 1
+	}
+}
+
 removed()
 {
 	local host
@@ -213,6 +239,7 @@ mechanisms()
 		tap_check "$what: UDP-Lite carries, IPv$v" carried_by 136 $v $PORT
 		tap_check "$what: another one carries, IPv$v" carried_by 253 $v $PORT_EXP
 	done
+	tap_check "$what: counters go on" counts_go_on
 	tap_check "$what: nothing was lost" nothing_was_lost
 	tap_check "$what: they can be removed" removed
 	bg_stop tapp-$PORT_EXP
@@ -300,7 +327,7 @@ killed()
 need_hooker
 need_tapp
 EXP=$(find_object exp253.bpf.o) || skip_all "exp253.bpf.o is not built [variant]"
-tap_plan $((15 + 12 + 11 + 15 + 8 + 9 + 10))
+tap_plan $((15 + 12 + 11 + 16 + 8 + 9 + 10))
 topo_up "${LINK[@]}"
 rules
 windows
