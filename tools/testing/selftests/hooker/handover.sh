@@ -131,7 +131,7 @@ failures()
 	local what="hand-over fails" v kind
 
 	tap_check "$what: no such daemon" fails_with "no daemon named" \
-		on c "$HOOKER" run --name "${LIB_ID}x" --takeover
+		on c timeout 10 "$HOOKER" run --name "${LIB_ID}x" --takeover
 	tap_check "$what: options that can't be changed" fails_with "can stand beside" \
 		on c "$HOOKER" run --takeover --port 4000
 	start --dead-time 30

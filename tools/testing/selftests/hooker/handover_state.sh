@@ -114,8 +114,8 @@ window_is_kept()
 # Nobody reads for a while, so that senders' buffers are full.
 too_little_memory()
 {
-	fails_with "need more memory" on c "$HOOKER" run --name "$(hooker_name c)" --takeover \
-		--memory 16
+	fails_with "need more memory" on c timeout 10 "$HOOKER" run --name "$(hooker_name c)" \
+		--takeover --memory 16
 }
 
 windows()
