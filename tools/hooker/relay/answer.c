@@ -314,6 +314,7 @@ static int answer_stats(struct hk_relay *r, struct hk_report *rep)
 	hk_report_u64(rep, "load_us", times->load_ns / 1000);
 	hk_report_u64(rep, "attach_us", times->attach_ns / 1000);
 	hk_report_bool(rep, "draining", r->drain_until_ns != 0);
+	hk_report_bool(rep, "takes_new", !r->live->draining);
 	hk_report_bool(rep, "fast_lane", hk_dataplane_has_fast_lane(r->dp));
 	hk_report_u64(rep, "old_listeners_served", served);
 	hk_report_u64(rep, "old_listeners_left", left);

@@ -12,20 +12,24 @@ LINK=(both delay 5ms rate 40mbit queue 256k)	# 60 MB take 12 s
 
 # The application beside a killed daemon has its kernel's word at once. The other one's
 # daemon hears an ICMP error and asks for three PTOs; if nothing is under way, it learns from
-# its next keep-alive, 5 s later at most. A path that only swallows is given up after 20 s.
+# its next keep-alive, 5 s later at most (2 s if it has 4 s to find out that the path is dead). A
+# path that only swallows is given up after 20 s, or what --dead-time says.
 BESIDE_MS=1000
 REMOTE_MS=3000
-IDLE_MS=7000
-DEAD_MS=23000
+DEAD_S=4
+IDLE_MS=4000
+DEAD_MS=7000
 DRAIN_MS=3000
+EARLY_MS=-10			# files have the time of the last tick
 
 declare -A NUMBER=([udplite]=136 [udp]=17)
 PROTO=
 
+# start_all [ARGUMENT...]
 start_all()
 {
-	start_hookers --proto "$PROTO"
-	tapp_serve s $PORT -t 40 || die "no server"
+	start_hookers --proto "$PROTO" "$@"
+	tapp_serve s $PORT -t 60 || die "no server"
 }
 
 # stop_hookers WHAT HOST...
@@ -43,30 +47,19 @@ stop_hookers()
 	done
 }
 
-# start_transfer NAME OPTION...: over each family, as NAME4 and NAME6
-start_transfer()
-{
-	local name=$1 v
+served_at_least() { [ "$(nr_served $PORT)" -ge "$1" ]; }
 
-	shift
-	for v in 4 6; do
-		on_bg c "$name$v" "$TAPP" client -t 40 "$@" "$(addr s $v)" $PORT
-	done
+# ended_after START NAME: milliseconds until the last of these clients had ended
+ended_after()
+{
+	wait_for 60 clients_ended "$2" &&
+		echo $(($(last_said_ms "$(bg_out "${2}4")" "$(bg_out "${2}6")") - $1))
 }
 
-served_at_least() { [ "$(nr_served $PORT)" -ge "$1" ]; }
-clients_ended() { bg_has_ended "${1}4" && bg_has_ended "${1}6"; }
-
-# elapsed_ms VARIABLE START SECONDS COMMAND...: how long after START the command succeeds
-elapsed_ms()
+# served_after START NUMBER: milliseconds until the server had served so many
+served_after()
 {
-	local -n elapsed=$1
-	local start=$2 seconds=$3
-
-	shift 3
-	elapsed=none
-	wait_for "$seconds" "$@" || return
-	elapsed=$(($(now_ms) - start))
+	wait_for 60 served_at_least "$2" && echo $(($(said_ms "$(bg_out tapp-$PORT)") - $1))
 }
 
 # all_were_reset NAME BEHIND: clients, and the server's connections behind so many lines
@@ -92,15 +85,15 @@ tcp_carried() { [ "$(link_get both 6 payload_bytes)" -ge "$1" ]; }
 plain_tcp_carries()
 {
 	link_reset
-	tapp c -t 2 --up 100k --down 100k "$(addr s "$1")" $PORT || return
-	wait_for 1 tcp_carried $((200 << 10))
+	tapp c -t 30 --up 100k --down 100k "$(addr s "$1")" $PORT || return
+	wait_for 10 tcp_carried $((200 << 10))
 }
 
 # is_hooked FAMILY
 is_hooked()
 {
 	link_reset
-	tapp c -t 2 --up 100k --down 100k "$(addr s "$1")" $PORT || return
+	tapp c -t 30 --up 100k --down 100k "$(addr s "$1")" $PORT || return
 	[ "$(link_get both 6 with_payload)" -eq 0 ]
 }
 
@@ -144,14 +137,14 @@ killed()
 	start_all
 	served=$(nr_served $PORT)
 	start_transfer bulk "${@:4}"
-	wait_for 5 have_carried 2 500000 || note "$what: no transfer to interrupt"
+	wait_for 30 have_carried 2 100000 || note "$what: no transfer to interrupt"
 	start=$(now_ms)
 	kill_daemon "$1"
-	elapsed_ms client "$start" 20 clients_ended bulk
-	elapsed_ms server "$start" 20 served_at_least $((served + 2))
+	client=$(ended_after "$start" bulk)
+	server=$(served_after "$start" $((served + 2)))
 	tap_check "$what: both applications see a reset" all_were_reset bulk "$served"
-	tap_range "$what: client's is noticed" 0 "$client" "$2" ms
-	tap_range "$what: server's is noticed" 0 "$server" "$3" ms
+	tap_range "$what: client's is noticed" $EARLY_MS "$client" "$2" ms
+	tap_range "$what: server's is noticed" $EARLY_MS "$server" "$3" ms
 	next_connections "$what" "$1"
 	stop_hookers "$what" c s
 }
@@ -162,15 +155,15 @@ killed_idle()
 {
 	local what="$PROTO, daemon killed while connections are idle" start served server
 
-	start_all
+	start_all --dead-time $DEAD_S
 	served=$(nr_served $PORT)
 	start_transfer idle --up 1 --client-after-eof --down 1 --server-after-eof
-	wait_for 5 have_carried 2 0 || note "$what: no connections"
+	wait_for 30 have_carried 2 0 || note "$what: no connections"
 	start=$(now_ms)
 	kill_daemon c
-	elapsed_ms server "$start" 20 served_at_least $((served + 2))
+	server=$(served_after "$start" $((served + 2)))
 	tap_check "$what: both applications see a reset" all_were_reset idle "$served"
-	tap_range "$what: the other host's is noticed" 0 "$server" $IDLE_MS ms
+	tap_range "$what: the other host's is noticed" $EARLY_MS "$server" $IDLE_MS ms
 	hooker_start c --proto "$PROTO" || die "host c: no restart"
 	stop_hookers "$what" c s
 }
@@ -178,29 +171,29 @@ killed_idle()
 # terminated HOST: a daemon that is asked to end lets short connections end, too
 terminated()
 {
-	local what="$PROTO, daemon on host $1 ends" other=s start served v elapsed rc
+	local what="$PROTO, daemon on host $1 ends" other=s start served v rc
 
 	[ "$1" = c ] || other=c
 	start_all
 	start_transfer long --up 60m --down 60m
-	wait_for 5 have_carried 2 0 || note "$what: no long connections"
+	wait_for 30 have_carried 2 0 || note "$what: no long connections"
 	served=$(nr_served $PORT)
 	start_transfer short --up 1m --down 1m
-	wait_for 5 have_carried 4 0 || note "$what: no short connections"
+	wait_for 30 have_carried 4 0 || note "$what: no short connections"
 	hooker_signal "$1" TERM
 	start=$(now_ms)
 	for v in 4 6; do
 		tap_check "$what: a new connection is plain TCP, IPv$v" plain_tcp_carries $v
-		tap_check "$what: a short one completes, IPv$v" bg_wait short$v 10
+		tap_check "$what: a short one completes, IPv$v" bg_wait short$v
 	done
-	wait_for 3 served_at_least $((served + 4))
+	wait_for 30 served_at_least $((served + 4))
 	served=$(nr_served $PORT)
 	bg_wait "hooker-$1"
 	rc=$?
-	elapsed=$(($(now_ms) - start))
 	tap_result $rc "$what: exit status $rc"
-	tap_range "$what: in time" $((DRAIN_MS - 500)) "$elapsed" $((DRAIN_MS + 1000)) ms
-	wait_for 3 clients_ended long && wait_for 3 served_at_least $((served + 2))
+	tap_range "$what: long ones end in time" $((DRAIN_MS - 500)) \
+		"$(ended_after "$start" long)" $((DRAIN_MS + 1000)) ms
+	wait_for 30 served_at_least $((served + 2))
 	tap_check "$what: long ones are reset" all_were_reset long "$served"
 	stop_hookers "$what" $other
 }
@@ -218,7 +211,7 @@ run_refuses()
 {
 	local rc lines
 
-	on c timeout 10 "$@" >"$LIB_TMP/refuse.out" 2>"$LIB_TMP/refuse.err"
+	on c timeout 60 "$@" >"$LIB_TMP/refuse.out" 2>"$LIB_TMP/refuse.err"
 	rc=$?
 	cat "$LIB_TMP/refuse.out" "$LIB_TMP/refuse.err"
 	lines=$(wc -l <"$LIB_TMP/refuse.err")
@@ -242,27 +235,27 @@ refusals()
 		sh "${run[@]}" --port 4000
 }
 
-# It takes long; meanwhile the host is asked for what it must refuse.
+# Afterwards the host is asked for what it must refuse while a daemon runs.
 dead_path()
 {
 	local what="$PROTO, path dead" start served client server
 
-	start_all
+	start_all --dead-time $DEAD_S
 	served=$(nr_served $PORT)
 	start_transfer bulk --up 60m --down 60m
-	wait_for 5 have_carried 2 500000 || note "$what: no transfer to interrupt"
+	wait_for 30 have_carried 2 100000 || note "$what: no transfer to interrupt"
 	link_set both blackhole "${NUMBER[$PROTO]}"
 	start=$(now_ms)
+	client=$(ended_after "$start" bulk)
+	server=$(served_after "$start" $((served + 2)))
+	tap_check "$what: both applications see a reset" all_were_reset bulk "$served"
+	tap_range "$what: client's is noticed" $EARLY_MS "$client" $DEAD_MS ms
+	tap_range "$what: server's is noticed" $EARLY_MS "$server" $DEAD_MS ms
+	link_set both blackhole none
+	tap_check "$what: and well again, next connection" is_hooked 4
 	cp "$LIB_TMP/state.c" "$LIB_TMP/state.quiet"
 	refusals
 	cp "$LIB_TMP/state.quiet" "$LIB_TMP/state.c"
-	elapsed_ms client "$start" 30 clients_ended bulk
-	elapsed_ms server "$start" 30 served_at_least $((served + 2))
-	tap_check "$what: both applications see a reset" all_were_reset bulk "$served"
-	tap_range "$what: client's is noticed" 0 "$client" $DEAD_MS ms
-	tap_range "$what: server's is noticed" 0 "$server" $DEAD_MS ms
-	link_set both blackhole none
-	tap_check "$what: and well again, next connection" is_hooked 4
 	stop_hookers "$what" c s
 }
 

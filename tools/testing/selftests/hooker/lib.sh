@@ -14,6 +14,9 @@
 # Environment: OUTPUT (where the programs are), HOOKER (path of the command under test),
 # HOOKER_ARGS_c, HOOKER_ARGS_s (further arguments for each host's daemon), KEEP=1 (keep the
 # directory with the logs).
+#
+# Nobody waits for a number of seconds, but for a condition; how long at most is only of interest
+# when it never holds. So these limits are large: on a busy machine everything takes longer.
 
 ksft_pass=0
 ksft_fail=1
@@ -131,6 +134,55 @@ die()
 	exit $ksft_fail
 }
 
+# ---- parts ----
+
+# in_parts NUMBER: so many copies of this script do what follows, at the same time, each with hosts
+# of its own and its number in LIB_PART; here nothing follows, for their results become one
+#
+# For tests that wait for most of their time. Those that measure have a machine to themselves.
+in_parts()
+{
+	local -a pid=()
+	local part rc=0
+
+	[ -z "$LIB_PART" ] || return 0
+	LIB_TMP=$(mktemp -d "${TMPDIR:-/tmp}/$LIB_ID.XXXXXX") || die "mktemp failed"
+	for ((part = 1; part <= $1; part++)); do
+		LIB_PART=$part "$0" >"$LIB_TMP/part.$part" 2>&1 &
+		pid[part]=$!
+	done
+	# shellcheck disable=SC2064	# these processes
+	trap "kill ${pid[*]} 2>/dev/null; wait; lib_join_parts; rm -rf '$LIB_TMP'; exit 143" \
+		INT TERM HUP PIPE
+	for part in "${!pid[@]}"; do
+		wait "${pid[part]}" || [ $? -eq $ksft_skip ] || rc=$ksft_fail
+	done
+	lib_join_parts || rc=${rc/#0/$ksft_skip}
+	rm -rf "$LIB_TMP"
+	exit $rc
+}
+
+# One plan, one row of numbers, one sum; 1 if not a single test ran
+lib_join_parts()
+{
+	cat "$LIB_TMP"/part.* | awk '
+		/^1\.\./ { plan += substr($1, 4); if (/# SKIP/) why = $0; next }
+		/^TAP version/ || /^# Totals:/ { next }
+		/^(not )?ok [0-9]+/ {
+			bad += /^not/; skip += !/^not/ && / # SKIP /
+			sub(/ok [0-9]+/, "ok " ++nr)
+		}
+		{ line[++lines] = $0 }
+		END {
+			print "TAP version 13"
+			print plan || why == "" ? "1.." plan + 0 : why
+			for (i = 1; i <= lines; i++)
+				print line[i]
+			printf "# Totals: pass:%d fail:%d skip:%d\n", nr - bad - skip, bad, skip
+			exit nr == skip
+		}'
+}
+
 # ---- programs ----
 
 # find_program NAME: prints the path of one of our own programs
@@ -226,7 +278,7 @@ bg_wait()
 	local pid=${LIB_PID[$1]} rc=124
 
 	[ -n "$pid" ] || return 125
-	if wait_for "${2:-20}" bg_has_ended "$1"; then
+	if wait_for "${2:-90}" bg_has_ended "$1"; then
 		wait "$pid" 2>/dev/null
 		rc=$?
 	else
@@ -246,6 +298,27 @@ bg_stop()
 
 now_ms() { local t=${EPOCHREALTIME/./}; echo $((t / 1000)); }
 
+# said_ms FILE: when a process has written to it last, on the clock of now_ms
+#
+# To be preferred where a time is measured: how late a busy machine lets this shell look is not
+# in it. The file system's clock is that of the last tick, some milliseconds ago.
+said_ms()
+{
+	local t
+
+	t=$(stat -c %.3Y "$1" 2>/dev/null) && echo "${t/./}"
+}
+
+# last_said_ms FILE...: of the one that was written last
+last_said_ms()
+{
+	local file
+
+	for file; do
+		said_ms "$file"
+	done | sort -n | tail -n 1
+}
+
 # wait_for SECONDS COMMAND...: until the command succeeds
 wait_for()
 {
@@ -259,12 +332,12 @@ wait_for()
 }
 
 # wait_line FILE PATTERN [SECONDS]
-wait_line() { wait_for "${3:-10}" grep -qse "$2" "$1"; }
+wait_line() { wait_for "${3:-60}" grep -qse "$2" "$1"; }
 
 has_listener() { [ -n "$(on "$1" ss -Hltn "sport = :$2")" ]; }
 
 # wait_port HOST PORT [SECONDS]: until something listens on the TCP port
-wait_port() { wait_for "${3:-10}" has_listener "$1" "$2"; }
+wait_port() { wait_for "${3:-60}" has_listener "$1" "$2"; }
 
 # ---- topology ----
 
@@ -359,7 +432,7 @@ topo_up()
 	link_restart "${TOPO_SEED:-1}" "$@" ||
 		die "linkem does not start: $(cat "$(bg_err linkem)")"
 	for host in c s; do
-		wait_for 5 lib_has_carrier $host || die "host $host: no carrier"
+		wait_for 30 lib_has_carrier $host || die "host $host: no carrier"
 		state_save $host
 	done
 }
@@ -399,7 +472,7 @@ nat_up()
 	ip -n "$n" neigh add "$ADDR6_s" lladdr "$MAC_s" dev out
 	ip -n "$c" route add default via 10.9.0.1
 	ip -n "$c" route add default via fd09::1
-	wait_for 5 lib_has_carrier c || die "host c: no carrier"
+	wait_for 30 lib_has_carrier c || die "host c: no carrier"
 	state_save c
 }
 
@@ -516,7 +589,7 @@ has_served() { [ "$(nr_served "$1")" -ge "$2" ]; }
 # The client is done when its bytes are on their way; whether they arrived only the server knows.
 server_verified()
 {
-	wait_for 10 has_served "$1" $(($2 + $3)) || return
+	wait_for 60 has_served "$1" $(($2 + $3)) || return
 	! served "$1" "$2" | grep -v "result=ok recv_bytes=$4 "
 }
 
@@ -528,6 +601,22 @@ tapp()
 	shift
 	on "$host" "$TAPP" client "$@" >"$LIB_TMP/tapp.res"
 }
+
+# start_transfer NAME OPTION...: from host c to $PORT of host s, as NAME4 and NAME6
+#
+# Without progress for so long as -t says they give up: longer than any test waits for a reset.
+start_transfer()
+{
+	local name=$1 v
+
+	shift
+	for v in 4 6; do
+		on_bg c "$name$v" "$TAPP" client -t 60 "$@" "$(addr s $v)" "$PORT"
+	done
+}
+
+# clients_ended NAME: both
+clients_ended() { bg_has_ended "${1}4" && bg_has_ended "${1}6"; }
 
 # tapp_get KEY: from the last run of tapp
 tapp_get() { sed -n "s/^$1=//p" "$LIB_TMP/tapp.res"; }
@@ -566,7 +655,7 @@ hooker_start()
 }
 
 # hooker_stop HOST [SECONDS]: returns its exit status
-hooker_stop() { bg_stop "hooker-$1" "${2:-15}"; }
+hooker_stop() { bg_stop "hooker-$1" "${2:-60}"; }
 
 # hooker_signal HOST SIGNAL
 hooker_signal() { bg_signal "hooker-$1" "$2"; }
@@ -609,7 +698,7 @@ has_no_flows() { [ "$(nr_flows c)" -eq 0 ] && [ "$(nr_flows s)" -eq 0 ]; }
 # all_flows_end: prints those that do not
 all_flows_end()
 {
-	wait_for 3 has_no_flows && return 0
+	wait_for 20 has_no_flows && return 0
 	hooker_show c flows
 	hooker_show s flows
 	return 1
@@ -625,6 +714,17 @@ have_carried()
 		[ "$(paste <(json_values app_to_net_bytes <<<"$json") \
 			<(json_values net_to_app_bytes <<<"$json") |
 			awk -v min="$2" '$1 + $2 >= min' | wc -l)" -eq "$1" ] || return 1
+	done
+}
+
+# is_in_midst [BYTES]: two connections are at work, and each has got so much in either direction
+is_in_midst()
+{
+	local host
+
+	for host in c s; do
+		[ "$(hooker_show $host flows -j | json_values net_to_app_bytes |
+			awk -v min="${1:-100000}" '$1 > min' | wc -l)" -eq 2 ] || return 1
 	done
 }
 
@@ -684,7 +784,7 @@ lib_is_clean()
 # A moment is allowed: a killed process's sockets and links go away with a delay.
 leak_check()
 {
-	wait_for 3 lib_is_clean "$1" && return 0
+	wait_for 20 lib_is_clean "$1" && return 0
 	diff "$LIB_TMP/state.$1" "$LIB_TMP/state.now"
 	return 1
 }

@@ -10,15 +10,12 @@
 
 PORT=5000
 
-# Name; where it begins in the option and its size, in bits; new value; what becomes of
-# connections when it is changed in a SYN. Nobody needs port and token of the client.
-FIELDS=(
-	"version|32,16|0x5a03|plain TCP"
-	"carriers|32,16|0x1040|plain TCP"
-	"port|48,16|0x5a5a|hooked"
-	"instance|64,32|0x5a5a5a5a|plain TCP"
-	"token|128,32|0x5a5a5a5a|hooked"
-)
+# Where an option has its fields: offset and size, in bits. Nobody needs the client's port and token
+VERSION=32,16
+CARRIERS=32,16
+CARRIER_PORT=48,16
+INSTANCE=64,32
+TOKEN=128,32
 
 # box HOST FLAGS STATEMENT...: for segments with those TCP flags, on their way into the host
 box()
@@ -43,7 +40,7 @@ box_has_worked() { on "$1" nft list table inet box | grep -q 'packets [1-9]'; }
 plain_tcp_carries()
 {
 	link_reset
-	tapp c -t 4 "${@:2}" --up 100k --down 100k "$(addr s "$1")" $PORT || return
+	tapp c -t 30 "${@:2}" --up 100k --down 100k "$(addr s "$1")" $PORT || return
 	[ "$(link_get both 6 payload_bytes)" -ge $((200 << 10)) ]
 }
 
@@ -51,14 +48,14 @@ plain_tcp_carries()
 is_hooked()
 {
 	link_reset
-	tapp c -t 4 --up 100k --down 100k "$(addr s "$1")" $PORT || return
+	tapp c -t 30 --up 100k --down 100k "$(addr s "$1")" $PORT || return
 	[ "$(link_get both 6 with_payload)" -eq 0 ]
 }
 
 start()
 {
 	start_hookers --proto udp
-	tapp_serve s $PORT -t 20 || die "no server"
+	tapp_serve s $PORT -t 60 || die "no server"
 }
 
 # stop WHAT
@@ -78,7 +75,6 @@ spoils()
 	local result=$1 what=$2 host=$3 v check=is_hooked
 
 	[ "$result" = hooked ] || check=plain_tcp_carries
-	start
 	box "${@:3}" || die "nft"
 	for v in 4 6; do
 		tap_check "$what: $result, IPv$v" $check $v
@@ -86,7 +82,41 @@ spoils()
 	done
 	tap_check "$what: the box was in the way" box_has_worked "$host"
 	no_box "$host"
-	stop "$what"
+}
+
+# field OFFSET,SIZE VALUE: a statement that changes it
+field() { echo "tcp option @254,$1 set $2"; }
+
+# What each offer, or its answer, says by itself: nobody remembers anything, so the same daemons
+# do for all; in the end they have an association, and the third ACK is seen by a listener
+single_segments()
+{
+	local syn_ack='(syn | ack)' v
+
+	start
+	spoils "plain TCP" "option taken out of SYN" s syn reset tcp option 254
+	spoils "plain TCP" "option taken out of SYN-ACK" c "$syn_ack" reset tcp option 254
+	spoils "plain TCP" "version changed in SYN" s syn "$(field $VERSION 0x5a03)"
+	spoils "plain TCP" "version changed in SYN-ACK" c "$syn_ack" "$(field $VERSION 0x5a03)"
+	spoils "plain TCP" "carriers changed in SYN" s syn "$(field $CARRIERS 0x1040)"
+	spoils "plain TCP" "carriers changed in SYN-ACK" c "$syn_ack" \
+		"$(field $CARRIERS 0x1040)"
+	for v in 4 6; do
+		tap_check "no box is in the way: hooked, IPv$v" is_hooked $v
+	done
+	spoils hooked "port changed in SYN" s syn "$(field $CARRIER_PORT 0x5a5a)"
+	spoils hooked "token changed in SYN" s syn "$(field $TOKEN 0x5a5a5a5a)"
+	spoils hooked "option taken out of third ACK" s ack reset tcp option 254
+	spoils hooked "option changed in third ACK" s ack "$(field $VERSION 0x5a01)"
+	stop "changed where it doesn't last"
+}
+
+# HELLO finds out, and that is remembered: daemons that know nothing yet for each of them
+first_contact()
+{
+	start
+	spoils "plain TCP" "$1" "${@:2}"
+	stop "$1"
 }
 
 # Both families at the same time
@@ -130,16 +160,11 @@ need_hooker
 need_tapp
 need nft
 topo_up both delay 5ms
-tap_plan $((14 * 7 + 7))
-spoils "plain TCP" "option taken out of SYN" s syn reset tcp option 254
-spoils "plain TCP" "option taken out of SYN-ACK" c '(syn | ack)' reset tcp option 254
-for field in "${FIELDS[@]}"; do
-	IFS='|' read -r name where value result <<<"$field"
-	spoils "$result" "$name changed in SYN" s syn tcp option "@254,$where" set "$value"
-	spoils "plain TCP" "$name changed in SYN-ACK" c '(syn | ack)' \
-		tcp option "@254,$where" set "$value"
-done
-spoils hooked "option taken out of third ACK" s ack reset tcp option 254
-spoils hooked "option changed in third ACK" s ack tcp option "@254,32,16" set 0x5a01
+tap_plan $((10 * 5 + 2 + 2 + 4 * 7 + 7))
+single_segments
+first_contact "port changed in SYN-ACK" c '(syn | ack)' "$(field $CARRIER_PORT 0x5a5a)"
+first_contact "instance changed in SYN" s syn "$(field $INSTANCE 0x5a5a5a5a)"
+first_contact "instance changed in SYN-ACK" c '(syn | ack)' "$(field $INSTANCE 0x5a5a5a5a)"
+first_contact "token changed in SYN-ACK" c '(syn | ack)' "$(field $TOKEN 0x5a5a5a5a)"
 swallows
 tap_finish

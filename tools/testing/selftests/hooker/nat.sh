@@ -17,22 +17,12 @@ start_both()
 {
 	local v
 
-	BYTES=$((${1:-8} << 20))
+	BYTES=$((${1:-5} << 20))
 	BEHIND=$(nr_served $PORT)
 	for v in 4 6; do
-		on_bg c tapp$v "$TAPP" client -t 20 --up $BYTES --down $BYTES "$(addr s $v)" $PORT
+		on_bg c tapp$v "$TAPP" client -t 60 --up $BYTES --down $BYTES "$(addr s $v)" $PORT
 	done
-	wait_for 5 is_in_midst
-}
-
-is_in_midst()
-{
-	local host
-
-	for host in c s; do
-		[ "$(hooker_show $host flows -j | json_values net_to_app_bytes |
-			awk '$1 > 500000' | wc -l)" -eq 2 ] || return 1
-	done
+	wait_for 30 is_in_midst
 }
 
 # finish TAPP...: those end well, with all bytes verified
@@ -41,7 +31,7 @@ finish()
 	local name rc result=0
 
 	for name; do
-		bg_wait "$name" 40
+		bg_wait "$name"
 		rc=$?
 		echo "$name: $(grep -E '^(result|total_us|verified_bytes)=' "$(bg_out "$name")" |
 			tr '\n' ' ')"
@@ -81,7 +71,7 @@ translated()
 
 	changes=$(peers_of s path_changes | awk '{ sum += $1 } END { print sum }')
 	# seconds: bytes must still flow when all is changed
-	start_both 20 || return 1
+	start_both $(($# > 3 ? 20 : 10)) || return 1
 	nat_set "$1" "$2" "$3" || return 2
 	if [ $# -gt 3 ]; then
 		sleep 0.3
@@ -104,8 +94,8 @@ translated_when_idle()
 	hooked=$(counter c flows_active)
 	behind=$(nr_served $PORT)
 	nat_set "$1" "$2" "$3" || return 1
-	tapp c -t 20 --up 1m --down 1m "$ADDR4_s" $PORT || return 2
-	tapp c -t 20 --up 1m --down 1m "$ADDR6_s" $PORT || return 3
+	tapp c -t 60 --up 1m --down 1m "$ADDR4_s" $PORT || return 2
+	tapp c -t 60 --up 1m --down 1m "$ADDR6_s" $PORT || return 3
 	server_verified $PORT "$behind" 2 $((1 << 20)) || return 4
 	[ "$(counter c flows_active)" -eq $((hooked + 2)) ] || return 5
 	are_behind "$1" "$2" "$3"
@@ -222,7 +212,7 @@ run_carrier()
 
 	nat_set "$at4" "$at6" 20000-20999 || die "the NAT cannot be set up"
 	start_hookers --proto "$2"
-	tapp_serve s $PORT -t 20 || die "no server"
+	tapp_serve s $PORT -t 60 || die "no server"
 	tap_check "$1: the hosts meet through a NAT" meet "$1"
 	tap_check "$1: its ports change in mid-flow" translated "$at4" "$at6" 21000-21999
 	tap_check "$1: its addresses, too" translated 192.0.2.77 2001:db8::77 22000-22999
@@ -240,32 +230,22 @@ run_carrier()
 	done
 }
 
-# What the carriers do to the addresses is undone, so that the next one finds them as they were
-restore_c()
-{
-	on c ip link set eth0 up
-	on c ip addr flush dev eth0 scope global
-	on c ip addr add 10.9.0.2/24 dev eth0
-	on c ip addr add fd09::2/64 dev eth0 nodad
-	on c ip route replace default via 10.9.0.1 dev eth0
-	on c ip -6 route replace default via fd09::1 dev eth0
-	wait_for 5 lib_has_carrier c || die "host c: no carrier"
-}
-
 conntrack_verifies() { on n sh -c "echo $1 >/proc/sys/net/netfilter/nf_conntrack_checksum"; }
 
+in_parts 2
 need_hooker
 need_tapp
 need nft python3
-tap_plan $((2 * (9 + 2)))
-TOPO_SEED=${SEED:-20} topo_up both delay 10ms rate 100mbit
+tap_plan $((9 + 2))
+TOPO_SEED=${SEED:-20} topo_up both delay 10ms rate 60mbit
 nat_up
 more_ways
 # Where conntrack verifies checksums it doesn't know UDP-Lite's, and translates none of it.
 nat_set "$ADDR4_c" "$ADDR6_c" 20000-20999 || skip_all "no NAT [kernel]"
-conntrack_verifies 0 || skip_all "no conntrack [kernel]"
-run_carrier udplite udplite
-restore_c
-conntrack_verifies 1
-run_carrier udp udplite,udp
+conntrack_verifies $((LIB_PART - 1)) || skip_all "no conntrack [kernel]"
+if [ "$LIB_PART" -eq 1 ]; then
+	run_carrier udplite udplite
+else
+	run_carrier udp udplite,udp
+fi
 tap_finish

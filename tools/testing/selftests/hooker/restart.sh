@@ -33,19 +33,6 @@ mute_icmp()
 	done
 }
 
-# start_transfer NAME OPTION...: over each family, as NAME4 and NAME6
-start_transfer()
-{
-	local name=$1 v
-
-	shift
-	for v in 4 6; do
-		on_bg c "$name$v" "$TAPP" client -t 40 "$@" "$(addr s $v)" $PORT
-	done
-}
-
-clients_ended() { bg_has_ended "${1}4" && bg_has_ended "${1}6"; }
-
 # all_were_reset NAME BEHIND: clients, and the server's connections behind so many
 all_were_reset()
 {
@@ -66,7 +53,7 @@ all_were_reset()
 is_hooked()
 {
 	link_reset
-	tapp c -t 2 --up 100k --down 100k "$(addr s "$1")" $PORT || return
+	tapp c -t 30 --up 100k --down 100k "$(addr s "$1")" $PORT || return
 	[ "$(link_get both 6 with_payload)" -eq 0 ]
 }
 
@@ -76,10 +63,18 @@ restart()
 	hooker_signal "$1" KILL
 	bg_wait "hooker-$1" 2>/dev/null
 	hooker_start "$1" --proto "$PROTO" || die "host $1: no restart"
-	RESTARTED_MS=$(now_ms)
+	RESTARTED_MS=$(said_ms "$(bg_out "hooker-$1")")
 }
 
-others_know() { [ "$(counter "$1" flows)" -eq 0 ]; }
+# others_know HOST BEHIND: its applications do. Sets KNOWN_MS: since when
+others_know()
+{
+	if [ "$1" = c ]; then
+		clients_ended bulk && KNOWN_MS=$(last_said_ms "$(bg_out bulk4)" "$(bg_out bulk6)")
+	else
+		has_served $PORT $(($2 + 2)) && KNOWN_MS=$(said_ms "$(bg_out tapp-$PORT)")
+	fi
+}
 
 # restarted WHAT HOST BOUND OPTION...: the other host knows within so many ms
 restarted()
@@ -89,16 +84,16 @@ restarted()
 
 	[ "$host" = c ] || other=c
 	start_hookers --proto "$PROTO"
-	tapp_serve s $PORT -t 40 || die "no server"
+	tapp_serve s $PORT -t 60 || die "no server"
 	served=$(nr_served $PORT)
 	start_transfer bulk "${@:4}"
-	wait_for 5 have_carried 2 "${MIN_BYTES:-500000}" || note "$what: no transfer to interrupt"
+	wait_for 30 have_carried 2 "${MIN_BYTES:-100000}" || note "$what: no transfer to interrupt"
 	restart "$host"
-	wait_for 10 others_know $other && elapsed=$(($(now_ms) - RESTARTED_MS))
-	tap_range "$what: the other one knows" 0 "$elapsed" "$bound" ms
+	wait_for 30 others_know $other "$served" && elapsed=$((KNOWN_MS - RESTARTED_MS))
+	tap_range "$what: the other one's applications know" -200 "$elapsed" "$bound" ms
 	tap_check "$what: it was told so" told "$host" $other
-	wait_for 2 clients_ended bulk
-	wait_for 2 has_served $PORT $((served + 2))
+	wait_for 30 clients_ended bulk
+	wait_for 30 has_served $PORT $((served + 2))
 	tap_check "$what: both applications see a reset" all_were_reset bulk "$served"
 	for v in 4 6; do
 		tap_check "$what: the next connection is hooked, IPv$v" is_hooked $v

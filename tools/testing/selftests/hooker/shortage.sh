@@ -15,7 +15,7 @@ open_flows()
 	local v
 
 	for v in 4 6; do
-		on_bg c "$1$v" "$TAPP" client -t 30 --up 20m --down 20m "$(addr s $v)" $PORT
+		on_bg c "$1$v" "$TAPP" client -t 60 --up 20m --down 20m "$(addr s $v)" $PORT
 	done
 }
 
@@ -23,7 +23,7 @@ open_flows()
 carried()
 {
 	link_reset
-	tapp c -t 4 --up 100k --down 100k "$(addr s "$1")" $PORT || return
+	tapp c -t 30 --up 100k --down 100k "$(addr s "$1")" $PORT || return
 	TCP_BYTES=$(link_get both 6 payload_bytes)
 }
 
@@ -33,33 +33,40 @@ is_hooked() { carried "$1" && [ "$TCP_BYTES" -eq 0 ]; }
 # limit HOST RESOURCE VALUE
 limit() { prlimit --pid "$(bg_pid "hooker-$1")" "--$2=$3:"; }
 
+# nr_fds HOST: what its daemon has open
+nr_fds() { find "/proc/$(bg_pid "hooker-$1")/fd" -mindepth 1 | wc -l; }
+
 # vm_bytes HOST: what the limit counts
 vm_bytes() { awk '/^VmSize:/ { print $2 * 1024 }' "/proc/$(bg_pid "hooker-$1")/status"; }
+
+# The daemon looks at its limits now and then. It can say so while it has a descriptor left for that
+takes_no_more() { [ "$(counter "$1" takes_new)" = no ]; }
 
 has_two_flows() { [ "$(nr_flows c)" -eq 2 ] && [ "$(nr_flows s)" -eq 2 ]; }
 
 ENOUGH=16000
 
-# short_of WHAT HOST RESOURCE COMMAND...: the command prints the limit
-short_of()
+# Until it has noticed it has too few for what begins then, but not none
+short_of_descriptors()
 {
-	local what="daemon on host $2 short of $1" host=$2 resource=$3 v
+	local what="daemon on host $1 short of descriptors" host=$1 v
 
 	start_hookers
-	tapp_serve s $PORT -t 40 || die "no server"
+	tapp_serve s $PORT -t 60 || die "no server"
 	open_flows old
-	wait_for 5 has_two_flows || note "$what: no connections"
-	limit "$host" "$resource" "$("${@:4}")" || die "prlimit"
-	sleep 0.2		# it looks at its limits now and then
+	wait_for 30 has_two_flows || note "$what: no connections"
+	limit "$host" nofile $(($(nr_fds "$host") + 20)) || die "prlimit"
+	wait_for 30 takes_no_more "$host" || note "$what: not noticed"
+	limit "$host" nofile 16
 	for v in 4 6; do
 		tap_check "$what: new ones are plain TCP, IPv$v" plain_tcp_carries $v
 	done
 	for v in 4 6; do
 		tap_check "$what: the old one goes on, IPv$v" bg_wait old$v
 	done
-	limit "$host" "$resource" "$ENOUGH"
+	limit "$host" nofile "$ENOUGH"
 	for v in 4 6; do
-		tap_check "$what: no more: hooked, IPv$v" wait_for 3 is_hooked $v
+		tap_check "$what: no more: hooked, IPv$v" wait_for 30 is_hooked $v
 	done
 	bg_stop tapp-$PORT
 	for v in c s; do
@@ -74,16 +81,16 @@ short_of_memory()
 	local what="daemon on host $1 short of memory" v
 
 	start_hookers
-	tapp_serve s $PORT -t 40 || die "no server"
+	tapp_serve s $PORT -t 60 || die "no server"
 	open_flows old
-	wait_for 5 has_two_flows || note "$what: no connections"
+	wait_for 30 has_two_flows || note "$what: no connections"
 	limit "$1" as "$(vm_bytes "$1")" || die "prlimit"
 	for v in 4 6; do
-		on_bg c new$v "$TAPP" client -t 20 --up 8m --down 8m "$(addr s $v)" $PORT
+		on_bg c new$v "$TAPP" client -t 60 --up 8m --down 8m "$(addr s $v)" $PORT
 	done
 	for v in 4 6; do
-		tap_check "$what: the old one goes on, IPv$v" bg_wait old$v 30
-		tap_check "$what: a new one works, IPv$v" bg_wait new$v 30
+		tap_check "$what: the old one goes on, IPv$v" bg_wait old$v
+		tap_check "$what: a new one works, IPv$v" bg_wait new$v
 	done
 	bg_stop tapp-$PORT
 	for v in c s; do
@@ -97,8 +104,8 @@ need_tapp
 need prlimit
 tap_plan $((2 * 10 + 2 * 8))
 topo_up both delay 5ms rate 100mbit queue 256k
-short_of descriptors c nofile echo 16
-short_of descriptors s nofile echo 16
+short_of_descriptors c
+short_of_descriptors s
 short_of_memory c
 short_of_memory s
 tap_finish
