@@ -97,14 +97,14 @@ _Static_assert(sizeof(struct hk_bpf_config) == 56, "hk_bpf_config is ABI");
  *		  daemon has no room for more
  * @protos:	  HK_PROTO_* that are open now
  * @policy:	  generation of the rules that hold; 0: there are none
- * @pad:	  zero
+ * @nr_peers:	  associations; while there are none, nobody asks who connects where
  */
 struct hk_live {
 	__u64	heartbeat_ns;
 	__u32	draining;
 	__u32	protos;
 	__u32	policy;
-	__u32	pad;
+	__u32	nr_peers;
 };
 _Static_assert(sizeof(struct hk_live) == 24, "hk_live is ABI");
 
@@ -316,6 +316,7 @@ enum hk_event_type {
 	HK_EVENT_SYNACK		= 1,	/* struct hk_synack_event: the gate holds a SYN-ACK */
 	HK_EVENT_ESTABLISHED	= 2,	/* struct hk_established_event */
 	HK_EVENT_ABORTED	= 3,	/* struct hk_aborted_event */
+	HK_EVENT_CONNECTING	= 4,	/* struct hk_connecting_event */
 };
 
 #define HK_SYNACK_MAX	128
@@ -369,6 +370,17 @@ struct hk_aborted_event {
 	struct hk_flow_key	key;
 };
 _Static_assert(sizeof(struct hk_aborted_event) == 40, "hk_aborted_event is ABI");
+
+/**
+ * struct hk_connecting_event - a SYN with an offer is about to leave
+ * @type: HK_EVENT_CONNECTING
+ * @key:  the application's socket
+ */
+struct hk_connecting_event {
+	__u32			type;
+	struct hk_flow_key	key;
+};
+_Static_assert(sizeof(struct hk_connecting_event) == 40, "hk_connecting_event is ABI");
 
 /**
  * struct hk_to_key - key of hk_to, a longest-prefix-match trie

@@ -37,6 +37,24 @@
 /* For offers that are answered; without a lock, as any */
 struct hk_budget answers;
 
+/* The daemon may want to ask the peer whether it is still there, while the SYN does the same */
+static __always_inline void tell_connecting(const struct hk_flow_key *key)
+{
+	struct hk_connecting_event *ev;
+	struct hk_live *live;
+	__u32 zero = 0;
+
+	live = bpf_map_lookup_elem(&hk_live, &zero);
+	if (!live || !live->nr_peers)
+		return;
+	ev = bpf_ringbuf_reserve(&hk_events, sizeof(*ev), 0);
+	if (!ev)
+		return;		/* it asks when the SYN-ACK is there */
+	ev->type = HK_EVENT_CONNECTING;
+	ev->key = *key;
+	bpf_ringbuf_submit(ev, 0);
+}
+
 static __always_inline int on_connect(struct bpf_sock_ops *ctx)
 {
 	struct hk_action action = {};
@@ -67,6 +85,7 @@ static __always_inline int on_connect(struct bpf_sock_ops *ctx)
 	st->copied_ns = 0;
 	st->action = action;
 	ask_callbacks(ctx, st, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
+	tell_connecting(&key);
 	return 1;
 }
 

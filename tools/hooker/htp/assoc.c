@@ -101,6 +101,7 @@ struct htp_assoc *htp_assoc_create(const struct htp_config *config, __u64 now_ns
 	a->pace_ns = now_ns;
 	a->retry_ns = HTP_NEVER;
 	a->last_rx_ns = now_ns;
+	a->answered_ns = now_ns;
 	a->ping_ns = now_ns;
 	a->idle_ns = now_ns;
 	a->asked_ns = HTP_NEVER;
@@ -229,6 +230,33 @@ void htp_assoc_suspect(struct htp_assoc *a, __u64 now_ns)
 unsigned int htp_assoc_unanswered(const struct htp_assoc *a)
 {
 	return htp_max(a->rc.pto_count, (__u32)(a->suspect_ns != HTP_NEVER));
+}
+
+/**
+ * htp_assoc_ask() - have the peer acknowledge something soon
+ * @a:      association
+ * @now_ns: time
+ *
+ * The next two packets leave at once, PINGs if there is nothing else to send: the second one is
+ * acknowledged without delay. They are repeated as anything is that is lost.
+ */
+void htp_assoc_ask(struct htp_assoc *a, __u64 now_ns)
+{
+	htp_assoc_set_now(a, now_ns);
+	if (!a->closed)
+		a->rc.probes = htp_max(a->rc.probes, 2);
+}
+
+/**
+ * htp_assoc_answered_ns() - when the path last worked in both directions
+ * @a: association
+ *
+ * Return: the time of the last ACK that acknowledged something; before there is one, that of
+ * htp_assoc_create().
+ */
+__u64 htp_assoc_answered_ns(const struct htp_assoc *a)
+{
+	return a->answered_ns;
 }
 
 static __u64 idle_deadline(const struct htp_assoc *a)

@@ -233,6 +233,8 @@ bool	htp_assoc_is_closed(const struct htp_assoc *a);
 enum htp_code htp_assoc_code(const struct htp_assoc *a);
 void	htp_assoc_suspect(struct htp_assoc *a, __u64 now_ns);
 unsigned int htp_assoc_unanswered(const struct htp_assoc *a);
+void	htp_assoc_ask(struct htp_assoc *a, __u64 now_ns);
+__u64	htp_assoc_answered_ns(const struct htp_assoc *a);
 int	htp_assoc_path_mtu(struct htp_assoc *a, const struct htp_path_hint *hint, __u64 now_ns);
 void	htp_assoc_stats(const struct htp_assoc *a, struct htp_stats *stats);
 

@@ -814,6 +814,7 @@ void	htp_assoc_end(struct htp_assoc *a, enum htp_code code, bool tell_peer);
  * @pace_ns:	     when a packet was last added to it
  * @retry_ns:	     out of memory for sending until then; HTP_NEVER: no
  * @last_rx_ns:	     when the last valid packet came
+ * @answered_ns:     when the peer last acknowledged something; first, when its handshake did
  * @asked_ns:	     when we first asked for an answer since then; HTP_NEVER: didn't
  * @ping_ns:	     last keep-alive
  * @idle_ns:	     since when there is no stream
@@ -857,6 +858,7 @@ struct htp_assoc {
 	__u64			pace_ns, retry_ns;
 
 	__u64			last_rx_ns, asked_ns, ping_ns, idle_ns, suspect_ns;
+	__u64			answered_ns;
 	bool			closed, close_due;
 	enum htp_code		code;
 	__u64			close_ns, close_gap_ns;

@@ -259,6 +259,7 @@ int htp_recovery_on_ack(struct htp_assoc *a, const struct htp_ack *ack)
 		rc->largest_acked = ack->largest;
 	if (!sum.nr)
 		return 0;
+	a->answered_ns = a->now;
 	ce = htp_ecn_on_ack(a, ack, sum.nr_ecn, is_newest);
 
 	htp_repair_observe(a, sum.nr, 0);

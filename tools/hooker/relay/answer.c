@@ -191,6 +191,7 @@ static const char * const relay_stats[HK_NR_REL_STATS] = {
 	[HK_REL_RESET_UNKNOWN]		= "reset_unknown",
 	[HK_REL_ICMP_ERRORS]		= "icmp_errors",
 	[HK_REL_TX_PARTIAL]		= "tx_partial_coverage",
+	[HK_REL_PATHS_ASKED]		= "paths_asked",
 };
 
 static void answer_bpf_stats(struct hk_relay *r, struct hk_report *rep)

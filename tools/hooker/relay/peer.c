@@ -621,8 +621,10 @@ void hk_peers_events(struct hk_relay *r)
 	struct hk_peer *peer;
 
 	TAILQ_FOREACH(peer, &r->dirty, dirty_entry)
-		if (peer->state == HK_PEER_UP)
+		if (peer->state == HK_PEER_UP) {
 			stream_events(peer);
+			hk_proof_check(peer);
+		}
 }
 
 /*

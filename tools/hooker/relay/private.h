@@ -14,7 +14,7 @@
  *	OPEN	bytes flow
  *	ENDED	everything is closed; freed at the end of the loop pass
  *
- *	HELD -> TAKING	peer came up		HELD -> ENDED	it did not: plain TCP
+ *	HELD -> TAKING	peer is there		HELD -> ENDED	it is not: plain TCP
  *	TAKING -> OPEN	event says taken	TAKING -> ENDED	event says native; time-out
  *	OPEN -> ENDED	both ends finished, or either reset
  */
@@ -104,7 +104,8 @@ struct hk_kind {
  * @stream:	 borrowed from the association; NULL before OPEN (active) and once ENDED
  * @redir_fd:	 redirection socket; owned, -1 before TAKING
  * @lane:	 shared with SK_MSG
- * @timer:	 HELD: none; TAKING: inject again, give up; left native: forget the verdict
+ * @timer:	 HELD by a peer that is UP: ask again, give up; TAKING: inject again, give up;
+ *		 left native: forget the verdict
  * @attempts:	 injections so far
  * @synack:	 active: the held packet
  * @synack_len:	 its bytes
@@ -113,6 +114,8 @@ struct hk_kind {
  * @offer:	 passive: what the SYN-ACK said
  * @action:	 what the rules say
  * @seen_ns:	 active: when the SYN-ACK came; its clock is extrapolated from here
+ * @due_ns:	 HELD by a peer that is UP: when it is left to plain TCP
+ * @try_ns:	 and how long each question is given
  * @reader:	 what was read from the application, by lane
  * @out_bytes:	 written to the application
  * @readable:	 the redirection socket may have input (edge-triggered)
@@ -147,7 +150,7 @@ struct hk_flow {
 	__u32			server_token;
 	struct hk_offer		offer;
 	struct hk_action	action;
-	__u64			seen_ns;
+	__u64			seen_ns, due_ns, try_ns;
 	struct hk_lane_reader	reader;
 	__u64			out_bytes;
 	bool			readable, writable, in_done, out_done, shut_first, finished;
@@ -248,6 +251,8 @@ struct hk_way {
  * @attempts:	 HELLOs sent on each carrier
  * @hello_len:	 HELLO: datagram size proven by the answer
  * @full_len:	 HELLO: largest datagram to begin with
+ * @asked_ns:	 UP: when it was asked whether it is there, see proof.c; 0: it has answered
+ * @repeated_ns: and when last
  * @takes:	 UP: largest datagram that the peer takes
  * @limit:	 UP: and that the route takes as well, as the association was told
  * @route_ns:	 UP: when the route was last looked at
@@ -285,6 +290,7 @@ struct hk_peer {
 	__u64			route_ns;
 	__u64			sent_ns[HK_HELLO_TRIES];
 	__u64			choose_ns, rtt_ns, created_ns;
+	__u64			asked_ns, repeated_ns;
 	struct htp_hello	answer;
 	bool			dirty;
 	struct hk_flow_list	flows;
@@ -321,6 +327,7 @@ enum hk_relay_stat {
 	HK_REL_RESET_UNKNOWN,		/* RESETs for nothing of ours, or from elsewhere */
 	HK_REL_ICMP_ERRORS,
 	HK_REL_TX_PARTIAL,		/* datagrams sent with a checksum over a part of them */
+	HK_REL_PATHS_ASKED,		/* idle associations, whether the path is still there */
 	HK_NR_REL_STATS,
 };
 
@@ -528,6 +535,13 @@ void	hk_peer_unreachable(struct hk_relay *r, struct hk_port *port,
 void	hk_peers_events(struct hk_relay *r);
 void	hk_peers_flush(struct hk_relay *r);
 void	hk_peers_reap(struct hk_relay *r);
+
+/* proof.c: whether the path of an association is still there */
+bool	hk_proof_is_lost(const struct hk_peer *peer, __u64 rtt_ns);
+bool	hk_proof_is_fresh(struct hk_peer *peer);
+void	hk_proof_connecting(struct hk_relay *r, const struct hk_flow_key *key);
+void	hk_proof_await(struct hk_flow *f, __u64 rtt_ns);
+void	hk_proof_check(struct hk_peer *peer);
 
 /* way.c: where peers are, and where this host is */
 void	hk_ways_begin(struct hk_peer *peer);

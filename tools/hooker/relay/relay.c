@@ -440,6 +440,7 @@ static void dispatch(struct hk_relay *r, const struct epoll_event *ev)
 static void heartbeat(struct hk_relay *r)
 {
 	r->now_ns = hk_now_ns();
+	__atomic_store_n(&r->live->nr_peers, r->nr_peers, __ATOMIC_RELAXED);
 	__atomic_store_n(&r->live->heartbeat_ns, r->now_ns, __ATOMIC_RELEASE);
 }
 

@@ -4,7 +4,8 @@
  *
  *	client				server
  *	SYN-ACK event -> HELD
- *	peer up -> forge, inject SYN-ACK
+ *	peer up, path proven lately
+ *	  -> forge, inject SYN-ACK
  *	  -> TAKING
  *	ESTABLISHED event -> OPEN frame	-> OPENED: offer found, forge, inject ACK
  *	  -> OPEN			     -> TAKING
@@ -42,7 +43,6 @@
 #define OPEN_GAP_NS	(20 * NSEC_PER_MSEC)
 #define OPEN_TRIES	250			/* 5 s in all */
 #define VERDICT_NS	(10 * NSEC_PER_SEC)	/* NATIVE outlives SYN-ACKs under way */
-#define DOUBT_PTOS	2
 #define OFFER_MAX_NS	(60 * NSEC_PER_SEC)
 #define REFUSED_NS	(600 * NSEC_PER_SEC)
 
@@ -459,8 +459,7 @@ static bool attach_peer(struct hk_flow *f, const struct hk_option *opt, __u64 rt
 	peer = hk_peer_get(r, &path, opt, &kind, blocked, rtt_ns);
 	if (!peer)
 		return false;
-	/* the path was proven once, but is it still there? */
-	if (peer->state == HK_PEER_UP && htp_assoc_unanswered(peer->assoc) >= DOUBT_PTOS)
+	if (peer->state == HK_PEER_UP && hk_proof_is_lost(peer, rtt_ns))
 		return false;
 	/* later connections will find it up */
 	if ((f->action.flags & HK_ACTION_NATIVE_FIRST) && peer->state != HK_PEER_UP)
@@ -477,6 +476,11 @@ static bool is_same_synack(const struct hk_flow *f, const struct hk_synack_event
 	return f->active && !hk_segment_parse(f->synack, f->synack_len, &old) &&
 	       !hk_segment_parse(ev->packet, ev->len, &new) &&
 	       old.seq == new.seq && old.ack == new.ack;
+}
+
+static void on_connecting(struct hk_relay *r, const struct hk_connecting_event *ev)
+{
+	hk_proof_connecting(r, &ev->key);
 }
 
 static void on_synack(struct hk_relay *r, const struct hk_synack_event *ev)
@@ -512,8 +516,10 @@ static void on_synack(struct hk_relay *r, const struct hk_synack_event *ev)
 	memcpy(&f->server_token, opt.token, sizeof(f->server_token));
 	if (!attach_peer(f, &opt, ev->rtt_ns))
 		hk_takeover_leave(f);
-	else if (f->peer->state == HK_PEER_UP)
+	else if (f->peer->state == HK_PEER_UP && hk_proof_is_fresh(f->peer))
 		hk_takeover_proceed(f);
+	else if (f->peer->state == HK_PEER_UP)
+		hk_proof_await(f, ev->rtt_ns);
 }
 
 /**
@@ -532,6 +538,8 @@ void hk_takeover_event(void *priv, const void *record, size_t len)
 		on_established(priv, record);
 	else if (len >= sizeof(struct hk_aborted_event) && *type == HK_EVENT_ABORTED)
 		on_aborted(priv, record);
+	else if (len >= sizeof(struct hk_connecting_event) && *type == HK_EVENT_CONNECTING)
+		on_connecting(priv, record);
 }
 
 /**

@@ -295,4 +295,49 @@ TEST_F(sim, suspect_of_a_peer_that_answers)
 	EXPECT_FALSE(htp_assoc_is_closed(sim->assoc[SIM_A]));
 }
 
+/* After minutes of silence it takes a round trip, and as few datagrams as can be */
+TEST_F(sim, a_question_is_answered_at_once)
+{
+	struct sim *sim = &self->sim;
+	__u64 sent[2], asked;
+
+	ASSERT_EQ(0, sim_start(sim));
+	ASSERT_NE(NULL, sim_open(sim, SIM_A, 100, 100));
+	ASSERT_EQ(0, sim_run(sim, 1 * SIM_SEC));
+	sim_run_for(sim, 300 * SIM_SEC);
+	asked = sim->now;
+	EXPECT_GT(asked, htp_assoc_answered_ns(sim->assoc[SIM_A]) + 299 * SIM_SEC);
+	sent[SIM_A] = sim->link[SIM_A].nr_sent;
+	sent[SIM_B] = sim->link[SIM_B].nr_sent;
+	htp_assoc_ask(sim->assoc[SIM_A], sim->now);
+	sim_run_for(sim, 1 * SIM_SEC);
+	EXPECT_EQ(asked + sim->link[SIM_A].delay_ns + sim->link[SIM_B].delay_ns,
+		  htp_assoc_answered_ns(sim->assoc[SIM_A]));
+	EXPECT_EQ(2, sim->link[SIM_A].nr_sent - sent[SIM_A]);
+	EXPECT_EQ(1, sim->link[SIM_B].nr_sent - sent[SIM_B]);
+}
+
+/* The association and its streams live on, but somebody who asks knows better within moments */
+TEST_F(sim, a_question_that_nobody_answers)
+{
+	struct sim *sim = &self->sim;
+	__u64 asked;
+
+	sim->linger = true;
+	ASSERT_EQ(0, sim_start(sim));
+	ASSERT_NE(NULL, sim_open(sim, SIM_A, 100, 100));
+	sim_run_for(sim, 300 * SIM_SEC);
+	sim->link[SIM_A].dead = true;
+	asked = sim->now;
+	htp_assoc_ask(sim->assoc[SIM_A], sim->now);
+	sim_run_for(sim, 1 * SIM_SEC);
+	EXPECT_GE(htp_assoc_unanswered(sim->assoc[SIM_A]), 2);
+	EXPECT_LT(htp_assoc_answered_ns(sim->assoc[SIM_A]), asked);
+	EXPECT_FALSE(htp_assoc_is_closed(sim->assoc[SIM_A]));
+	sim->link[SIM_A].dead = false;
+	sim_run_for(sim, 5 * SIM_SEC);
+	EXPECT_EQ(0, htp_assoc_unanswered(sim->assoc[SIM_A]));
+	EXPECT_GT(htp_assoc_answered_ns(sim->assoc[SIM_A]), asked);
+}
+
 TEST_HARNESS_MAIN

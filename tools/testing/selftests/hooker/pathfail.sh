@@ -263,6 +263,48 @@ swallowed_on_known_path()
 	stop "$what"
 }
 
+# asks NUMBER: so many associations have been asked whether the path is there
+asks() { [ "$(counter c paths_asked)" -eq "$1" ]; }
+
+# is_hooked FAMILY
+is_hooked()
+{
+	link_reset
+	tapp c -t 30 --up 100k --down 100k "$(addr s "$1")" $PORT || return
+	[ "$(link_get both 6 with_payload)" -eq 0 ]
+}
+
+# An association without connections doesn't notice that the path is gone: the first one that
+# depends on it has to. On a good path that costs the connection nothing, for the question travels
+# beside its SYN. What is shorter than a second is taken on trust; a second and a half isn't.
+path_dies_unnoticed()
+{
+	local what="path dies while nothing is sent" v
+
+	start --dead-time 3
+	for v in 4 6; do
+		tap_check "$what: hooked before, IPv$v" is_hooked $v
+	done
+	tap_check "$what: nobody was asked yet" asks 0
+	link_set both delay 60ms
+	sleep 1.5
+	for v in 4 6; do
+		tap_check "$what: hooked after a pause, IPv$v" is_hooked $v
+		tap_range "$what: that is no slower, IPv$v" 120000 \
+			"$(tapp_get connect_us)" 200000 us
+	done
+	tap_check "$what: for each the host was asked" asks 2
+	link_set both delay 5ms blackhole 136,17
+	sleep 1.5
+	for v in 4 6; do
+		tap_check "$what: the first connection is plain TCP, IPv$v" tcp_carries $v
+		tap_check "$what: the next one, too, IPv$v" tcp_carries $v
+	done
+	tap_check "$what: for each the host was asked" asks 4
+	open_link
+	stop "$what"
+}
+
 uses() { [ "$(hooker_show "$1" peers -j | json_values proto | sort -u)" = "$2" ]; }
 
 # The first attempt comes after a minute.
@@ -285,7 +327,7 @@ returns()
 need_hooker
 need_tapp
 need nft
-PLAN=$((6 * 8 + 6 + 7 + 3 * 5 + 7 + 10))
+PLAN=$((6 * 8 + 6 + 7 + 3 * 5 + 7 + 10 + 17))
 [ -z "$LONG" ] || PLAN=$((PLAN + 11))
 tap_plan $PLAN
 topo_up "${LINK[@]}"
@@ -298,5 +340,6 @@ daemon_sleeps c
 daemon_sleeps s
 goes_elsewhere
 swallowed_on_known_path
+path_dies_unnoticed
 [ -z "$LONG" ] || returns
 tap_finish
