@@ -32,6 +32,7 @@
 #define EXIT_CANNOT	126	/* it was found, but not executed */
 #define EXIT_NOT_FOUND	127
 
+#define VIA_MAX		100	/* bytes of all names behind "via" */
 #define MOVE_ROUNDS	100	/* who forks faster than we move has the cgroup stay */
 #define READY		"hooker: ready\n"
 
@@ -47,6 +48,9 @@ static const int forwarded[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGU
  * struct exec - a command that is run
  * @env:     global options
  * @rule:    its rule, without cgroup
+ * @via:     what the rule's "via" says, if a name in it is known to a running daemon at best;
+ *	     then @rule is without that. NULL: nothing of the kind
+ * @unknown: the message about that name
  * @argv:    the command
  * @parent:  cgroup directory that we are in
  * @cgroup:  the one made for the command; "" before
@@ -59,6 +63,8 @@ static const int forwarded[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGU
 struct exec {
 	struct hk_cmd_env	*env;
 	struct hk_rule		rule;
+	char			*via;
+	char			unknown[HK_POLICY_ERROR];
 	char			**argv;
 	char			parent[HK_RULE_PATH], cgroup[HK_RULE_PATH];
 	pid_t			daemon, command;
@@ -66,18 +72,43 @@ struct exec {
 	sighandler_t		chld;
 };
 
-static int read_rule(struct hk_cmd_env *env, struct hk_rule *rule, int argc, char **argv)
+/* Mechanisms have names that the daemon knows: all but these is checked here */
+static int parse_rule(struct exec *x, int argc, char **argv, struct hk_policy_error *error)
 {
 	char hold[] = "hold", *const none_given[] = { hold };
-	struct hk_policy_error error = {};
+	char known[] = "udp";
+	int i, err;
 
-	if (hk_rule_parse(rule, argc ? argv : none_given, argc ? argc : 1, &error))
+	if (!argc)
+		return hk_rule_parse(&x->rule, none_given, 1, error);
+	err = hk_rule_parse(&x->rule, argv, argc, error);
+	if (!err || !error->unknown_carrier)
+		return err;
+	memcpy(x->unknown, error->text, sizeof(x->unknown));
+	for (i = 0; i < argc - 2 && strcmp(argv[i], "via"); i++)
+		;
+	x->via = argv[i + 1];
+	argv[i + 1] = known;
+	err = hk_rule_parse(&x->rule, argv, argc, error);
+	argv[i + 1] = x->via;
+	x->rule.protos = 0;
+	return err;
+}
+
+static int read_rule(struct exec *x, int argc, char **argv)
+{
+	struct hk_policy_error error = {};
+	struct hk_cmd_env *env = x->env;
+
+	if (parse_rule(x, argc, argv, &error))
 		return hk_cmd_usage(env, "%s", error.text);
-	if (rule->pref || rule->first)
+	if (x->rule.pref || x->rule.first)
 		return hk_cmd_usage(env, "pref, first: the rule stands before all others anyway");
-	if (*rule->cgroup)
+	if (*x->rule.cgroup)
 		return hk_cmd_usage(env, "cgroup: the command gets one of its own");
-	rule->first = true;
+	if (x->via && (strlen(x->via) > VIA_MAX || strpbrk(x->via, " \t\r\v\f\n#")))
+		return hk_cmd_usage(env, "%s", x->unknown);
+	x->rule.first = true;
 	return HK_EXIT_OK;
 }
 
@@ -181,11 +212,12 @@ static void remove_cgroup(struct exec *x)
 
 static int add_rule(struct exec *x)
 {
-	char text[HK_RULE_TEXT], line[HK_RULE_TEXT + 8];
+	char text[HK_RULE_TEXT], line[HK_RULE_TEXT + VIA_MAX + 16];
 
 	memcpy(x->rule.cgroup, x->cgroup, sizeof(x->rule.cgroup));
 	hk_rule_format(&x->rule, text);
-	snprintf(line, sizeof(line), "add %s", text);
+	snprintf(line, sizeof(line), "add %s%s%s", text, x->via ? " via " : "",
+		 x->via ?: "");
 	return hk_cmd_tell(x->env, "policy-edit", line, strlen(line), "");
 }
 
@@ -447,6 +479,10 @@ static int run(struct exec *x)
 			    other);
 		return EXIT_OURS;
 	}
+	if (!served && x->via) {
+		hk_cmd_fail(x->env, "%s; a private daemon has no mechanisms", x->unknown);
+		return EXIT_OURS;
+	}
 	if (make_cgroup(x))
 		return EXIT_OURS;
 	block_signals(x);
@@ -478,7 +514,7 @@ int hk_cmd_exec(struct hk_cmd_env *env, int argc, char **argv)
 		return err ? err : hk_cmd_explain(env, hk_command_find("exec"));
 	if (x.argv >= argv + argc)
 		return hk_cmd_usage(env, "\"-- COMMAND\" is missing");
-	err = read_rule(env, &x.rule, nr, argv);
+	err = read_rule(&x, nr, argv);
 	if (err)
 		return err;
 	if (env->json)
