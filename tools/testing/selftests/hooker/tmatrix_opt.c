@@ -292,7 +292,51 @@ static void server_ao(struct tmx *t)
 	tm_finish(t, tm_accept(t, lfd));
 }
 
+/* A key for another host than the peer: over plain TCP this connection has no use for it */
+static void late_keys(struct tmx *t, int fd)
+{
+	struct tcp_md5sig md5 = { .tcpm_keylen = 6, .tcpm_key = "secret" };
+	struct ao_add ao = {
+		.alg_name = "hmac(sha1)", .sndid = 100, .rcvid = 100, .keylen = 6,
+		.prefix = t->family == AF_INET ? 32 : 128, .key = "secret",
+	};
+
+	tm_exchange(t, fd, TM_SIZE);
+	memcpy(&md5.tcpm_addr, &t->other, sizeof(md5.tcpm_addr));
+	if (t->family == AF_INET)
+		((struct sockaddr_in *)&md5.tcpm_addr)->sin_addr.s_addr ^= htonl(0x40);
+	else
+		((struct sockaddr_in6 *)&md5.tcpm_addr)->sin6_addr.s6_addr[15] ^= 0x40;
+	memcpy(&ao.addr, &md5.tcpm_addr, sizeof(ao.addr));
+	tm_ret(t, "TCP_MD5SIG", setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG, &md5, sizeof(md5)));
+	tm_ret(t, "TCP_MD5SIG_EXT",
+	       setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG_EXT, &md5, sizeof(md5)));
+	tm_ret(t, "TCP_AO_ADD_KEY",
+	       setsockopt(fd, IPPROTO_TCP, TCP_AO_ADD_KEY_OPT, &ao, sizeof(ao)));
+	tm_finish(t, fd);
+}
+
+static void client_late_keys(struct tmx *t)
+{
+	late_keys(t, tm_connect(t));
+}
+
+static void server_late_keys(struct tmx *t)
+{
+	late_keys(t, tm_accept_one(t));
+}
+
 /* ---- kernel TLS ---- */
+
+/* None of that name: TLS or not, what is refused leaves the connection as it was */
+static void client_late_ulp(struct tmx *t)
+{
+	int fd = tm_connect(t);
+
+	tm_exchange(t, fd, TM_SIZE);
+	tm_ret(t, "TCP_ULP", setsockopt(fd, IPPROTO_TCP, TCP_ULP_OPT, "nonesuch", 8));
+	tm_finish(t, fd);
+}
 
 /* As <linux/tls.h>: version, cipher, then iv, key, salt and sequence number of AES-GCM-128 */
 static bool set_tls(struct tmx *t, int fd)
@@ -344,6 +388,9 @@ const struct tm_mode tm_modes_opt[] = {
 	{ "mark_read", "SO_MARK that nobody has set", client_mark_read, tm_server_one, 1, 0 },
 	{ "md5sig", "TCP_MD5SIG", client_md5, server_md5, 0, 0 },
 	{ "tcp_ao", "TCP-AO", client_ao, server_ao, 0, 0 },
+	{ "keys_late", "TCP_MD5SIG and TCP-AO keys when connected", client_late_keys,
+	  server_late_keys, 1, 0 },
+	{ "ulp_late", "TCP_ULP that there is not", client_late_ulp, server_twice, 1, 0 },
 	{ "tls_ulp", "kernel TLS", client_tls, server_tls, 1, 0 },
 	{ 0 }
 };
