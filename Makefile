@@ -56,10 +56,10 @@ check:
 	@scripts/install-deps.sh build test
 	@scripts/check.sh TARGETS="$(TARGETS)" $(O_ARG)
 
-# The tests that take minutes, by the same runner
+# The tests that take minutes, by the same runner; longest: matrix_long.sh
 check-long:
 	@scripts/install-deps.sh build test
-	@scripts/check.sh TARGETS=hooker LONG=1 $(O_ARG)
+	@kselftest_override_timeout=900 scripts/check.sh TARGETS=hooker LONG=1 $(O_ARG)
 
 check-tree:
 	@scripts/install-deps.sh build test tree

@@ -10,10 +10,10 @@
 # difference, it has to be that one.
 #
 # Environment: ALL=1 (both families, both carriers, every kind of trouble with every seed, long
-# modes; needs most of an hour, and an hour from the runner: kselftest_override_timeout),
-# MODES (names, to run only these), SEEDS, and what lib.sh knows.
+# modes: matrix_long.sh), MODES (names, to run only these), SEEDS, PARTS (at once), and what lib.sh
+# knows.
 #
-# Modes spend their time waiting, so each part does half of them.
+# Modes spend their time waiting, so they are shared out to parts.
 
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -47,7 +47,7 @@ declare -A FLAGS=() TEXT=()
 declare -A REASON=()	# mode and family -> why it can't be compared here
 NAMES=()
 WAY=
-PARTS=3
+PARTS=${PARTS:-3}
 
 # read_modes: of the driver, but those that are too long for today
 read_modes()
@@ -313,7 +313,7 @@ plan()
 	tap_plan $PLAN
 }
 
-in_parts $PARTS
+in_parts "$PARTS"
 need_hooker
 TMATRIX=$(find_program tmatrix) || skip_all "tmatrix is not built"
 read_modes

@@ -25,7 +25,7 @@
 
 #include "tmatrix.h"
 
-#define LIMIT_S		12
+#define LIMIT_S		40	/* of a mode that takes a few, on a machine that is busy */
 #define LIMIT_LONG_S	100
 #define EXIT_USAGE	2
 

@@ -579,7 +579,7 @@ const struct tm_mode tm_modes_io[] = {
 	{ "dontwait", "MSG_DONTWAIT", client_dontwait, server_dontwait, 1, TM_NOLANE },
 	{ "rcvtimeo", "SO_RCVTIMEO", client_silent, server_rcvtimeo, 1, 0 },
 	{ "sndtimeo", "SO_SNDTIMEO and a reader that doesn't read", client_sndtimeo,
-	  server_sndtimeo, 1, 0 },
+	  server_sndtimeo, 1, TM_CLOCK },
 	{ "rcvlowat", "SO_RCVLOWAT", client_lowat, server_lowat, 1, TM_NOLANE },
 	{ "buffers_small", "smallest SO_SNDBUF and SO_RCVBUF", client_small_buffers,
 	  server_small_buffers, 1, 0 },

@@ -566,7 +566,7 @@ const struct tm_mode tm_modes_open[] = {
 	  0, 0 },
 	{ "fastopen_idle", "a listener with TCP_FASTOPEN", client_plain, server_fastopen_idle, 1,
 	  0 },
-	{ "mptcp", "MPTCP on both sides", client_mptcp, server_mptcp, 0, 0 },
+	{ "mptcp", "MPTCP on both sides", client_mptcp, server_mptcp, 0, TM_CLOCK },
 	{ "mptcp_client", "MPTCP to a listener without", client_mptcp, tm_server_one, 0, 0 },
 	{ "mptcp_server", "to a listener with MPTCP", client_plain, server_mptcp, 0, 0 },
 	{ "crossed", "simultaneous open", crossed, crossed, 0, TM_CLOCK },
