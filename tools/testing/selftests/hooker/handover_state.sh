@@ -303,20 +303,28 @@ hello()
 
 # ---- the new one dies ----
 
-# Programs are being loaded at these times
+waits_for_answer()
+{
+	[ "$(on c ss -Hxl | awk -v path="/run/hooker/$(hooker_name c).sock" \
+		'$5 == path { print $3 }')" -gt 0 ]
+}
+
+# Its request waits until the old daemon runs again; handover.sh has what dies later
 killed()
 {
-	local what="new daemon is killed" pause
+	local what="new daemon is killed" i
 
 	start
 	start_transfer bulk --up 8m --down 8m
 	wait_for 5 have_carried 2 300000 || note "$what: no transfer to interrupt"
-	for pause in 0.01 0.05 0.1; do
+	for i in 1 2 3; do
+		hooker_signal c STOP
 		on_bg c doomed "$HOOKER" run --name "$(hooker_name c)" --takeover
-		sleep $pause
+		wait_for 3 waits_for_answer || note "$what: it did not ask"
 		bg_signal doomed KILL
 		bg_wait doomed 5 2>/dev/null	# bash says that it was killed
-		tap_check "$what after $pause s: the old one goes on" counter c flows
+		hooker_signal c CONT
+		tap_check "$what, $i: the old one goes on" counter c flows
 	done
 	tap_check "$what: the next one succeeds" take_over c
 	tap_check "$what: transfers complete" both_succeed bulk
