@@ -140,6 +140,31 @@ windows()
 	stop "$what"
 }
 
+# ---- coverage ----
+
+# Of both hosts, datagrams whose checksum covers a part of them
+nr_partial() { echo $(($(counter c tx_partial_coverage) + $(counter s tx_partial_coverage))); }
+
+# What both ends of a stream have agreed on when it was opened
+coverage()
+{
+	local what="hand-over with \"cover header\"" up=$((20 << 20)) before host
+
+	start
+	for host in c s; do
+		policy $host add port $PORT cover header || die "no rule"
+	done
+	start_transfer bulk --up $up --down $up
+	wait_for 5 have_carried 2 300000 || note "$what: no transfer to interrupt"
+	tap_check "$what: both hosts" take_over_both
+	before=$(nr_partial)
+	tap_check "$what: transfers complete" both_succeed bulk
+	tap_check "$what: server has every byte" server_verified $PORT 0 2 $up
+	tap_range "$what: datagrams covered in part" 5000 $(($(nr_partial) - before)) 1000000000
+	tap_check "$what: nothing was lost" nothing_was_lost
+	stop "$what"
+}
+
 # ---- carriers ----
 
 # all_use PROTO: associations of both hosts
@@ -335,10 +360,11 @@ killed()
 need_hooker
 need_tapp
 EXP=$(find_object exp253.bpf.o) || skip_all "exp253.bpf.o is not built [variant]"
-tap_plan $((15 + 12 + 11 + 16 + 8 + 9 + 10))
+tap_plan $((15 + 12 + 9 + 11 + 16 + 8 + 9 + 10))
 topo_up "${LINK[@]}"
 rules
 windows
+coverage
 fallen_back
 mechanisms
 af_xdp
