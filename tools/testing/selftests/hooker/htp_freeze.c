@@ -101,11 +101,16 @@ static bool is_faithful(struct htp_assoc *a, __u64 now)
 
 static void start_flows(struct __test_metadata *_metadata, struct sim *sim)
 {
+	struct sim_flow *flow;
 	int i;
 
 	ASSERT_EQ(0, sim_start(sim));
-	for (i = 0; i < 12; i++)
-		ASSERT_NE(NULL, sim_open(sim, i % 2, i * 60 * KB, (12 - i) * 50 * KB));
+	for (i = 0; i < 12; i++) {
+		flow = sim_open(sim, i % 2, i * 60 * KB, (12 - i) * 50 * KB);
+		ASSERT_NE(NULL, flow);
+		if (i % 3 == 0)
+			htp_stream_loosen(flow->stream);
+	}
 	ASSERT_NE(NULL, sim_open(sim, SIM_A, 0, 0));
 }
 
