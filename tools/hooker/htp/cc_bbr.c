@@ -31,7 +31,7 @@
  * So is sharing. The draft's flows keep the best rate of two cycles, which for
  * flows that share a path adds up to more than it has: a standing queue, in which
  * the one who was there first has the best of it. Here a flow that meets a queue
- * while cruising yields until the queue is gone, by a quarter at most, and its next
+ * while cruising yields until the queue is gone, by 36 % at most, and its next
  * probe starts from what it got then. Probing itself ends when the rate no longer
  * grows, so a small flow probes for longer than one that has all there is.
  *
@@ -56,8 +56,10 @@
 #define LOSS_BASE_MAX		50	/* more than this is never taken for the path's own */
 #define BASE_PACKETS		2048	/* among so many it is counted */
 #define BETA			70	/* percent left after congestion */
-#define YIELD			97	/* percent left after a round trip in somebody's queue */
-#define YIELD_FLOOR		75	/* of what it got first */
+/* Percent taken off in a round trip with somebody's queue, for four bits of ours in it */
+#define YIELD			5
+#define YIELD_FLOOR		64	/* left of what it got first, by a large flow */
+#define RESUME			103	/* after a round trip without a queue */
 #define SHORT_TERM		90	/* percent of what gets through after congestion */
 /* Percent left of the flight that met congestion while probing */
 #define LONG_TERM		85
@@ -513,11 +515,31 @@ static void lift_hi(struct bbr *b)
 	b->b.hi = htp_max(b->b.hi, bdp(b) / HEADROOM * 100 + 3ULL * b->mss);
 }
 
+/* Bits in the number of our packets in the queue, 1 at least: twice the share, one more */
+static __u32 queue_bits(const struct bbr *b)
+{
+	__u64 packets = bytes_in(bandwidth(b), queue_ns(b)) / b->mss;
+	__u32 bits = 1;
+
+	while (packets >>= 1)
+		bits++;
+	return bits;
+}
+
+static __u64 yield(const struct bbr *b, __u64 rate)
+{
+	__u32 bits = queue_bits(b);
+	__u32 floor = bits < 7 ? 106 - 6 * bits : YIELD_FLOOR;
+
+	return htp_max(percent(rate, 100 - YIELD * bits / 4), percent(b->share, floor));
+}
+
 /*
  * A queue that stands for a round trip although nobody probes means that the
  * estimates of all flows add up to more than the path has. Each goes on with a
- * little less than what it gets until the queue is gone. A flow that fills queues
- * on purpose, as CUBIC does, can't push it below the floor.
+ * little less than what it gets until the queue is gone: who has more of the queue yields
+ * faster and further, or shares would stay as unequal as they were. A flow that fills
+ * queues on purpose, as CUBIC does, can't push it below the floor.
  */
 static void follow_rate(struct bbr *b)
 {
@@ -528,10 +550,10 @@ static void follow_rate(struct bbr *b)
 	if (b->round.rtt > queued_rtt(b)) {
 		if (b->share == HTP_NEVER)
 			b->share = rate;
-		b->b.bw_lo = htp_max(percent(rate, YIELD), percent(b->share, YIELD_FLOOR));
+		b->b.bw_lo = yield(b, rate);
 	} else if (b->round.max_rtt <= queued_rtt(b)) {
 		if (b->b.bw_lo < max_bw(b))
-			b->b.bw_lo = percent(b->b.bw_lo, 200 - YIELD);
+			b->b.bw_lo = percent(b->b.bw_lo, RESUME);
 		lift_hi(b);
 	}
 }
