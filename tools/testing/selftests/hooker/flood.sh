@@ -16,7 +16,8 @@ COUNT=$((${FLOOD_COUNT:-100000} / 2))
 RATE=${FLOOD_RATE:-10000}
 PORT=5000
 PORT_C=5001
-SIZE=6m
+SIZE=3m
+CONTROL_SIZE=8m
 LEAST=80			# per cent of the throughput without a flood
 MAX_UNPROVEN=64			# peers that only said HELLO; relay/private.h
 MISMATCH=9			# exit status of tapp
@@ -67,7 +68,7 @@ injected()
 
 	on_bg r inject "$FLOOD" "/run/netns/$(netns s)" eth0 rs inject
 	wait_line "$(bg_out inject)" '^flood: listening' || die "flood does not start"
-	tapp s --down $SIZE "$(addr c "$2")" $PORT_C
+	tapp s --down $CONTROL_SIZE "$(addr c "$2")" $PORT_C
 	tap_result $(($? != MISMATCH)) "$what is noticed: $(tapp_get result)"
 	bg_stop inject
 }

