@@ -260,6 +260,7 @@ static int be_daemon(const struct exec *x)
 		.no_xdp = true,
 		.policy_file = "exec",
 		.patient = true,
+		.dead_time_s = HK_DEFAULT_DEAD_TIME,
 		.debug = x->env->debug,
 	};
 	struct hk_policy *policy = calloc(1, sizeof(*policy));

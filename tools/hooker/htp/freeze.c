@@ -228,6 +228,8 @@ static void pass_limits(struct htp_freezer *f, struct htp_assoc *a)
 static void pass_timers(struct htp_freezer *f, struct htp_assoc *a)
 {
 	pass_past(f, a, &a->last_rx_ns);
+	if (f->thaw)
+		a->answered_ns = a->last_rx_ns;		/* it was an ACK, as a rule */
 	pass_past_or_never(f, a, &a->asked_ns);
 	pass_past(f, a, &a->ping_ns);
 	pass_past(f, a, &a->idle_ns);

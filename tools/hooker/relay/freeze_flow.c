@@ -67,7 +67,7 @@ static bool is_complete(const struct hk_flow *flow, int fd)
 		return false;
 	switch (flow->state) {
 	case HK_FLOW_HELD:
-		return flow->active && peer->state == HK_PEER_HELLO && fd < 0;
+		return flow->active && !flow->stream && fd < 0;
 	case HK_FLOW_TAKING:
 		return fd >= 0 && peer->state == HK_PEER_UP && flow->active == !flow->stream;
 	case HK_FLOW_OPEN:

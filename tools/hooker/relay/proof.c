@@ -61,6 +61,15 @@ static void ask(struct hk_peer *peer)
 	hk_peer_touch(peer);
 }
 
+static void ask_first(struct hk_peer *peer)
+{
+	if (peer->asked_ns)
+		return;
+	peer->asked_ns = peer->relay->now_ns;
+	peer->relay->stats[HK_REL_PATHS_ASKED]++;
+	ask(peer);
+}
+
 /**
  * hk_proof_is_fresh - may a connection be taken over now?
  * @peer: UP
@@ -69,15 +78,9 @@ static void ask(struct hk_peer *peer)
  */
 bool hk_proof_is_fresh(struct hk_peer *peer)
 {
-	__u64 now_ns = peer->relay->now_ns;
-
-	if (htp_assoc_answered_ns(peer->assoc) + FRESH_NS > now_ns)
+	if (htp_assoc_answered_ns(peer->assoc) + FRESH_NS > peer->relay->now_ns)
 		return true;
-	if (!peer->asked_ns) {
-		peer->asked_ns = now_ns;
-		peer->relay->stats[HK_REL_PATHS_ASKED]++;
-		ask(peer);
-	}
+	ask_first(peer);
 	return false;
 }
 
@@ -130,6 +133,16 @@ void hk_proof_await(struct hk_flow *f, __u64 rtt_ns)
 	f->due_ns = f->peer->asked_ns + all_tries_ns(rtt_ns);
 	f->timer.fire = try_timer;
 	hk_timer_arm(&f->relay->timers, &f->timer, f->peer->asked_ns + f->try_ns);
+}
+
+/**
+ * hk_proof_resume - a connection has waited in another daemon, which gave it to this one
+ * @f: flow, HELD, of a peer that is UP
+ */
+void hk_proof_resume(struct hk_flow *f)
+{
+	ask_first(f->peer);
+	hk_proof_await(f, 0);
 }
 
 /**

@@ -345,13 +345,15 @@ bool hk_takeover_is_steered(const struct hk_flow *f)
 
 /**
  * hk_takeover_resume - go on with a handshake that another daemon has begun
- * @f:	     flow; nothing is to be done for one that is OPEN, or HELD and not left to plain TCP
+ * @f:	     flow; nothing is to be done for one that is OPEN, or HELD while its peer is in HELLO
  * @steered: as hk_takeover_is_steered() said there
  */
 void hk_takeover_resume(struct hk_flow *f, bool steered)
 {
 	__u64 wait_ns = f->native ? VERDICT_NS : INJECT_FIRST_NS;
 
+	if (f->state == HK_FLOW_HELD && !f->native && f->peer->state == HK_PEER_UP)
+		hk_proof_resume(f);
 	if (f->state == HK_FLOW_OPEN || (f->state == HK_FLOW_HELD && !f->native))
 		return;
 	f->timer.fire = f->native ? native_timer : taking_timer;

@@ -32,17 +32,6 @@ take_over_both()
 	take_over c "$@" && take_over s "$@"
 }
 
-# start_transfer NAME OPTION...: over each family, as NAME4 and NAME6
-start_transfer()
-{
-	local name=$1 v
-
-	shift
-	for v in 4 6; do
-		on_bg c "$name$v" "$TAPP" client -t 40 "$@" "$(addr s $v)" $PORT
-	done
-}
-
 # both_succeed NAME: clients, as NAME4 and NAME6
 both_succeed()
 {

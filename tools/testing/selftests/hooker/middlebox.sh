@@ -125,10 +125,10 @@ connect_both()
 	local v rc=0
 
 	for v in 4 6; do
-		on_bg c tapp$v "$TAPP" client -t 8 --up 100k --down 100k "$(addr s $v)" $PORT
+		on_bg c tapp$v "$TAPP" client -t 60 --up 100k --down 100k "$(addr s $v)" $PORT
 	done
 	for v in 4 6; do
-		bg_wait tapp$v 10 || rc=1
+		bg_wait tapp$v || rc=1
 	done
 	return $rc
 }
