@@ -31,7 +31,7 @@
  * So is sharing. The draft's flows keep the best rate of two cycles, which for
  * flows that share a path adds up to more than it has: a standing queue, in which
  * the one who was there first has the best of it. Here a flow that meets a queue
- * while cruising yields until the queue is gone, by 36 % at most, and its next
+ * while cruising yields until the queue is gone, by 35 % at most, and its next
  * probe starts from what it got then. Probing itself ends when the rate no longer
  * grows, so a small flow probes for longer than one that has all there is.
  *
@@ -49,6 +49,8 @@
 #define MIN_PACKETS		4
 
 #define LOSS_MAX		20	/* in a round trip, with a queue */
+#define LOSS_MAX_CLEAN		8	/* if the path loses less than... */
+#define CLEAN_MAX		2	/* ...by itself */
 #define LOSS_SURE		150	/* without */
 /* So one packet never is too much: small flows would starve */
 #define LEAST_PACKETS		75
@@ -57,8 +59,8 @@
 #define BASE_PACKETS		2048	/* among so many it is counted */
 #define BETA			70	/* percent left after congestion */
 /* Percent taken off in a round trip with somebody's queue, for four bits of ours in it */
-#define YIELD			5
-#define YIELD_FLOOR		64	/* left of what it got first, by a large flow */
+#define YIELD			4
+#define YIELD_FLOOR		65	/* left of what it got first, by a large flow */
 #define RESUME			103	/* after a round trip without a queue */
 #define SHORT_TERM		90	/* percent of what gets through after congestion */
 /* Percent left of the flight that met congestion while probing */
@@ -356,6 +358,24 @@ static void sample_base_loss(struct bbr *b)
 	}
 }
 
+/* Enough was counted to say that the path loses next to nothing by itself */
+static bool is_clean(const struct bbr *b)
+{
+	return b->base_sum >= (__u64)BASE_PACKETS / 4 * b->mss &&
+	       b->base_lost * 1000 < b->base_sum * CLEAN_MAX;
+}
+
+/* Of a flight of @sum bytes. One packet of a small flow is never too much */
+static bool is_loss_above_base(const struct bbr *b, __u64 sum)
+{
+	__u64 lost = (b->past_lost + b->round.lost) * 1000;
+	__u64 least = (__u64)LEAST_PACKETS * b->mss;
+
+	if (is_clean(b))
+		return lost > htp_max(b->past_sum + sum, 2 * least) * LOSS_MAX_CLEAN;
+	return lost > htp_max(b->past_sum + sum, least) * (LOSS_MAX + base_loss(b) * 3 / 2);
+}
+
 /*
  * At the start of a round few packets are in the sum, so the share of losses
  * is taken of a whole flight at least. Small flows look back over several rounds.
@@ -365,15 +385,13 @@ static void sample_base_loss(struct bbr *b)
 static bool is_congested(const struct bbr *b)
 {
 	__u64 sum = htp_max(b->round.acked + b->round.lost, b->round.in_flight);
-	__u64 least = (__u64)LEAST_PACKETS * b->mss;
 
 	if (b->round.ce)
 		return true;	/* no need to guess */
 	if (!b->round.lost)
 		return false;
 	if (has_queue(b) || (b->is_full && !b->queue_seen && !b->round.limited))
-		return (b->past_lost + b->round.lost) * 1000 >
-		       htp_max(b->past_sum + sum, least) * (LOSS_MAX + base_loss(b) * 3 / 2);
+		return is_loss_above_base(b, sum);
 	if (b->round.limited || sum < (__u64)SURE_PACKETS * b->mss)
 		return false;
 	return b->round.lost * 1000 > sum * LOSS_SURE;
@@ -529,7 +547,7 @@ static __u32 queue_bits(const struct bbr *b)
 static __u64 yield(const struct bbr *b, __u64 rate)
 {
 	__u32 bits = queue_bits(b);
-	__u32 floor = bits < 7 ? 106 - 6 * bits : YIELD_FLOOR;
+	__u32 floor = bits < 8 ? 105 - 5 * bits : YIELD_FLOOR;
 
 	return htp_max(percent(rate, 100 - YIELD * bits / 4), percent(b->share, floor));
 }
