@@ -237,8 +237,11 @@ bad_link()
 {
 	begin "$1, $2, seed $3" --proto "$1"
 	meet || die "tmatrix: nothing works"
+	link_restart "$3" both "${GOOD[@]}" || die "linkem does not start again"
+	# what was under way then is lost, and the daemons doubt the path for a moment
+	wait_for 30 meet_again || die "tmatrix: not hooked on a good link"
 	# shellcheck disable=SC2086
-	link_restart "$3" both "${GOOD[@]}" $2 || die "linkem does not start again"
+	link_set both $2
 	check_all ckl "$4"
 	link_set both "${GOOD[@]}"
 	end
@@ -248,6 +251,15 @@ bad_link()
 meet()
 {
 	run_mode connect 4 "$LIB_TMP/meet" && run_mode connect 6 "$LIB_TMP/meet"
+}
+
+# meet_again: and both connections are carried
+meet_again()
+{
+	local before
+
+	before=$(counter c taken_active)
+	meet && [ "$(counter c taken_active)" -eq $((before + 2)) ]
 }
 
 # stays_plain MODE FAMILY: the gate holds it, HELLO gets no answer
