@@ -476,9 +476,12 @@ static inline __u64 hk_source_pack(enum hk_source kind, __u32 gen, __u32 slot)
 	return (__u64)kind << 56 | (__u64)(gen & 0xffffff) << 32 | slot;
 }
 
-/* relay.c */
+/* poll.c: below all others */
 int	hk_relay_poll(struct hk_relay *r, int op, int fd, __u32 events, __u64 data);
 __u64	hk_now_ns(void);
+
+/* loop.c: above all but relay.c */
+void	hk_loop_run(struct hk_relay *r);
 
 /* flow.c: a connection from its take-over to its end */
 struct hk_flow *hk_flow_create(struct hk_relay *r, const struct hk_flow_key *key, bool active);
