@@ -72,7 +72,7 @@ static __always_inline bool parse_ip6(struct __sk_buff *skb, struct segment *seg
 	return true;
 }
 
-/* Global, likewise */
+/* Global, as is hk_find_option() */
 __noinline int hk_parse_segment(struct __sk_buff *skb, struct segment *seg)
 {
 	bool ok = false;
