@@ -373,14 +373,16 @@ _Static_assert(sizeof(struct hk_aborted_event) == 40, "hk_aborted_event is ABI")
 
 /**
  * struct hk_connecting_event - a SYN with an offer is about to leave
- * @type: HK_EVENT_CONNECTING
- * @key:  the application's socket
+ * @type:   HK_EVENT_CONNECTING
+ * @key:    the application's socket
+ * @action: what the rules say of it
  */
 struct hk_connecting_event {
 	__u32			type;
 	struct hk_flow_key	key;
+	struct hk_action	action;
 };
-_Static_assert(sizeof(struct hk_connecting_event) == 40, "hk_connecting_event is ABI");
+_Static_assert(sizeof(struct hk_connecting_event) == 48, "hk_connecting_event is ABI");
 
 /**
  * struct hk_to_key - key of hk_to, a longest-prefix-match trie

@@ -38,7 +38,8 @@
 struct hk_budget answers;
 
 /* The daemon may want to ask the peer whether it is still there, while the SYN does the same */
-static __always_inline void tell_connecting(const struct hk_flow_key *key)
+static __always_inline void tell_connecting(const struct hk_flow_key *key,
+					    const struct hk_action *action)
 {
 	struct hk_connecting_event *ev;
 	struct hk_live *live;
@@ -52,6 +53,7 @@ static __always_inline void tell_connecting(const struct hk_flow_key *key)
 		return;		/* it asks when the SYN-ACK is there */
 	ev->type = HK_EVENT_CONNECTING;
 	ev->key = *key;
+	ev->action = *action;
 	bpf_ringbuf_submit(ev, 0);
 }
 
@@ -85,7 +87,7 @@ static __always_inline int on_connect(struct bpf_sock_ops *ctx)
 	st->copied_ns = 0;
 	st->action = action;
 	ask_callbacks(ctx, st, BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG);
-	tell_connecting(&key);
+	tell_connecting(&key, &action);
 	return 1;
 }
 

@@ -542,7 +542,8 @@ void	hk_peers_reap(struct hk_relay *r);
 /* proof.c: whether the path of an association is still there */
 bool	hk_proof_is_lost(const struct hk_peer *peer, __u64 rtt_ns);
 bool	hk_proof_is_fresh(struct hk_peer *peer);
-void	hk_proof_connecting(struct hk_relay *r, const struct hk_flow_key *key);
+void	hk_proof_connecting(struct hk_relay *r, const struct hk_flow_key *key,
+			    const struct hk_action *action);
 void	hk_proof_await(struct hk_flow *f, __u64 rtt_ns);
 void	hk_proof_resume(struct hk_flow *f);
 void	hk_proof_check(struct hk_peer *peer);

@@ -7,10 +7,11 @@
  * What the peer has acknowledged lately is proof enough. Otherwise it is asked by two PINGs, which
  * it answers at once. They leave when the application calls connect(), so the answer comes back
  * along with the SYN-ACK, and waiting for the one is no longer than for the other. Until then the
- * SYN-ACK is held, and the question repeated, for as long as with HELLO but no less than GRACE_NS: a
- * NAT may have forgotten the association, and the peer doesn't answer before it has found the new
- * path to be valid; or its host is busy. If nothing comes, what waits is given back to plain TCP, and so is at once what comes
- * after it, until an answer comes or the association ends by its timers.
+ * SYN-ACK is held, and the question repeated, for as long as with HELLO but no less than
+ * GRACE_NS: a NAT may have forgotten the association, and the peer doesn't answer before it has
+ * found the new path to be valid; or its host is busy. If nothing comes, what waits is given back
+ * to plain TCP, and so is at once what comes after it, until an answer comes or the association
+ * ends by its timers.
  */
 #include <stddef.h>
 #include <string.h>
@@ -86,15 +87,18 @@ bool hk_proof_is_fresh(struct hk_peer *peer)
 
 /**
  * hk_proof_connecting - an application has called connect(), and its SYN has an offer
- * @r:	 relay
- * @key: the application's socket
+ * @r:	    relay
+ * @key:    the application's socket
+ * @action: what the rules say of it: associations that it can't use are left in peace
  */
-void hk_proof_connecting(struct hk_relay *r, const struct hk_flow_key *key)
+void hk_proof_connecting(struct hk_relay *r, const struct hk_flow_key *key,
+			 const struct hk_action *action)
 {
 	struct hk_peer *peer;
 
 	LIST_FOREACH(peer, &r->peers, all)
-		if (peer->state == HK_PEER_UP &&
+		if (peer->state == HK_PEER_UP && peer->kind.own == action->class &&
+		    !(peer->kind.protos & ~action->protos) &&
 		    !memcmp(peer->path.remote, key->raddr, sizeof(key->raddr)) &&
 		    !memcmp(peer->path.local, key->laddr, sizeof(key->laddr)))
 			hk_proof_is_fresh(peer);

@@ -482,7 +482,7 @@ static bool is_same_synack(const struct hk_flow *f, const struct hk_synack_event
 
 static void on_connecting(struct hk_relay *r, const struct hk_connecting_event *ev)
 {
-	hk_proof_connecting(r, &ev->key);
+	hk_proof_connecting(r, &ev->key, &ev->action);
 }
 
 static void on_synack(struct hk_relay *r, const struct hk_synack_event *ev)
