@@ -9,14 +9,15 @@
 # that this takes, unpacked below DIR once.
 #
 # TREE_TESTS lists the tests to run; empty: all. The default is the programs in
-# C: scripts run the same binaries as outside a tree, which `make check` does.
+# C that need libbpf or the kernel: scripts, and the transport core, run the same
+# code as outside a tree, which `make check` does.
 
 set -eu
 
 # `make check-tree O=DIR` gives O= to every make below, also to those that build in the tree
 unset MAKEFLAGS MAKEOVERRIDES O
 
-[ $# -ge 1 ] || { sed -n '4,13s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '4,14s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 repo=$(dirname "$here")
 mkdir -p "$1"
@@ -172,7 +173,7 @@ run_tests()
 	set -- FORCE_TARGETS=1 TARGETS=hooker \
 		BPFTOOL="$kdir/tools/hooker/bpftool/bootstrap/bpftool"
 	if [ "$TREE_TESTS" = programs ]; then
-		set -- "$@" TEST_PROGS=
+		set -- "$@" TEST_PROGS= CORE=0
 	elif [ "$TREE_TESTS" ]; then
 		set -- "$@" TEST_GEN_PROGS= TEST_PROGS="$TREE_TESTS"
 	fi
