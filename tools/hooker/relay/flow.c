@@ -59,27 +59,12 @@ struct hk_flow *hk_flow_find(struct hk_relay *r, const struct hk_flow_key *key)
 	return NULL;
 }
 
-/**
- * hk_flow_create - a flow in HELD, without peer and redirection socket
- * @r:	    relay
- * @key:    the application's socket
- * @active: the application called connect()
- *
- * Return: the flow, owned by @r; NULL when all HK_MAX_FLOWS slots are in use.
- */
-struct hk_flow *hk_flow_create(struct hk_relay *r, const struct hk_flow_key *key, bool active)
+/* Into its slot, all zero but what is said here */
+static struct hk_flow *place(struct hk_relay *r, __u32 slot, __u32 gen,
+			     const struct hk_flow_key *key, bool active)
 {
-	struct hk_flow *f;
-	__u32 slot, gen;
+	struct hk_flow *f = &r->flows[slot];
 
-	if (!r->nr_free) {
-		r->stats[HK_REL_TABLE_FULL]++;
-		return NULL;
-	}
-	slot = r->free_slots[--r->nr_free];
-	f = &r->flows[slot];
-	gen = f->gen + 1;
-	memset(f, 0, sizeof(*f));
 	f->relay = r;
 	f->slot = slot;
 	f->gen = gen;
@@ -95,6 +80,28 @@ struct hk_flow *hk_flow_create(struct hk_relay *r, const struct hk_flow_key *key
 }
 
 /**
+ * hk_flow_create - a flow in HELD, without peer and redirection socket
+ * @r:	    relay
+ * @key:    the application's socket
+ * @active: the application called connect()
+ *
+ * Return: the flow, owned by @r; NULL when all HK_MAX_FLOWS slots are in use.
+ */
+struct hk_flow *hk_flow_create(struct hk_relay *r, const struct hk_flow_key *key, bool active)
+{
+	__u32 slot, gen;
+
+	if (!r->nr_free) {
+		r->stats[HK_REL_TABLE_FULL]++;
+		return NULL;
+	}
+	slot = r->free_slots[--r->nr_free];
+	gen = r->flows[slot].gen + 1;
+	memset(&r->flows[slot], 0, sizeof(*r->flows));
+	return place(r, slot, gen, key, active);
+}
+
+/**
  * hk_flow_restore - a flow that another daemon had
  * @r:	    relay
  * @slot:   its slot, unused; hk_flows_find_free() follows when all are there
@@ -106,19 +113,7 @@ struct hk_flow *hk_flow_create(struct hk_relay *r, const struct hk_flow_key *key
 struct hk_flow *hk_flow_restore(struct hk_relay *r, __u32 slot, const struct hk_flow_key *key,
 				bool active)
 {
-	struct hk_flow *f = &r->flows[slot];
-
-	f->relay = r;
-	f->slot = slot;
-	f->gen = 1;
-	f->active = active;
-	f->key = *key;
-	f->redir_fd = -1;
-	f->lane = hk_dataplane_lane(r->dp, slot);
-	LIST_INSERT_HEAD(bucket(r, key), f, by_key);
-	if (++r->nr_flows > r->most_flows)
-		r->most_flows = r->nr_flows;
-	return f;
+	return place(r, slot, 1, key, active);
 }
 
 /**

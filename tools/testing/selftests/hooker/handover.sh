@@ -11,19 +11,6 @@
 
 LINK=(both delay 5ms rate 100mbit queue 256k)
 
-# has_flows NUMBER BYTES: so many on both hosts, with that many bytes carried at least
-has_flows()
-{
-	local host json
-
-	for host in c s; do
-		json=$(hooker_show $host flows -j)
-		[ "$(paste <(json_values app_to_net_bytes <<<"$json") \
-			<(json_values net_to_app_bytes <<<"$json") |
-			awk -v min="$2" '$1 + $2 >= min' | wc -l)" -eq "$1" ] || return 1
-	done
-}
-
 # under_load PROTO IP-PROTOCOL
 under_load()
 {
@@ -32,15 +19,15 @@ under_load()
 	start --proto "$1"
 	start_transfer bulk --up $up --down $down
 	start_transfer idle --up 1k --client-after-eof --down 1 --server-after-eof
-	wait_for 5 has_flows 4 0 || note "$what: no connections"
+	wait_for 5 have_carried 4 0 || note "$what: no connections"
 	for host in c s c s; do
 		sleep 0.3
 		tap_check "$what: of host $host" take_over $host
 	done
-	tap_check "$what: it was in the midst of transfers" has_flows 4 0
+	tap_check "$what: it was in the midst of transfers" have_carried 4 0
 	tap_check "$what: transfers complete" both_succeed bulk
 	tap_check "$what: server has every byte" server_verified $PORT 0 2 $up
-	tap_check "$what: idle connections are there" has_flows 2 0
+	tap_check "$what: idle connections are there" have_carried 2 0
 	for v in 4 6; do
 		tap_check "$what: new connections are hooked, IPv$v" carried_by "$number" $v $PORT
 	done
@@ -50,7 +37,7 @@ under_load()
 		bg_signal idle$v
 		bg_wait idle$v
 	done
-	stop "$what"
+	stop_both "$what"
 }
 
 # has_peers NUMBER: as many associations on both hosts
@@ -78,7 +65,7 @@ while_connecting()
 			tap_check "$what: none failed, IPv$v, $i" bg_wait "short$v$i" 40
 		done
 	done
-	stop "$what"
+	stop_both "$what"
 }
 
 # a_client WHAT: a daemon that stops at some point of the hand-over
@@ -136,14 +123,14 @@ failures()
 		on c "$HOOKER" run --takeover --port 4000
 	start --dead-time 30
 	start_transfer bulk --up 30m --down 30m
-	wait_for 5 has_flows 2 1000 || note "$what: no connections"
+	wait_for 5 have_carried 2 1000 || note "$what: no connections"
 	tap_check "$what: another version" fails_with "state version" a_client version
 	for kind in setup garbage state silent "unknown message"; do
 		tap_check "$what: $kind" a_client "$kind"
 	done
 	tap_check "$what: and then it succeeds" take_over c
 	tap_check "$what: transfers complete" both_succeed bulk
-	stop "$what"
+	stop_both "$what"
 }
 
 need_hooker

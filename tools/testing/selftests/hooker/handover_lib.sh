@@ -50,18 +50,6 @@ start()
 	tapp_serve s $PORT -t 60 || die "no server"
 }
 
-# stop WHAT
-stop()
-{
-	local what=$1 host
-
-	bg_stop tapp-$PORT
-	for host in c s; do
-		tap_check "$what, host $host: hooker ends in order" hooker_stop $host
-		tap_check "$what, host $host: nothing stays behind" leak_check $host
-	done
-}
-
 # one_is_carried_by IP-PROTOCOL FAMILY PORT: all payload of a new connection; 6 is plain TCP
 one_is_carried_by()
 {

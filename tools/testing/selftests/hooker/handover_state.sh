@@ -88,7 +88,7 @@ rules()
 	tap_check "$what: it still is" uses_cubic
 	bg_stop tapp-$PORT_PLAIN
 	bg_stop tapp-$PORT_UDP
-	stop "$what"
+	stop_both "$what"
 }
 
 # ---- windows and memory ----
@@ -137,7 +137,7 @@ windows()
 	tap_check "$what: all is delivered" bg_wait many 40
 	tap_check "$what: nothing was lost" nothing_was_lost
 	link_set "${LINK[@]}"
-	stop "$what"
+	stop_both "$what"
 }
 
 # ---- coverage ----
@@ -162,7 +162,7 @@ coverage()
 	tap_check "$what: server has every byte" server_verified $PORT 0 2 $up
 	tap_range "$what: datagrams covered in part" 5000 $(($(nr_partial) - before)) 1000000000
 	tap_check "$what: nothing was lost" nothing_was_lost
-	stop "$what"
+	stop_both "$what"
 }
 
 # ---- carriers ----
@@ -193,7 +193,7 @@ fallen_back()
 	tap_check "$what: server has every byte" server_verified $PORT 0 2 $up
 	tap_check "$what: new connections use it" carried_by 17 4 $PORT
 	tap_check "$what: nothing was lost" nothing_was_lost
-	stop "$what"
+	stop_both "$what"
 }
 
 has_mechanisms()
@@ -268,7 +268,7 @@ mechanisms()
 	tap_check "$what: nothing was lost" nothing_was_lost
 	tap_check "$what: they can be removed" removed
 	bg_stop tapp-$PORT_EXP
-	stop "$what"
+	stop_both "$what"
 }
 
 sends_frames()
@@ -291,7 +291,7 @@ af_xdp()
 		for what in "" ", transfers" ", frames" ", both hosts"; do
 			tap_skip "hand-over with AF_XDP$what" "there is none [kernel]"
 		done
-		stop "hand-over with AF_XDP"
+		stop_both "hand-over with AF_XDP"
 		return
 	fi
 	# a queue that another socket has left is busy for a moment, and datagrams take sockets
@@ -301,7 +301,7 @@ af_xdp()
 	tap_check "$what: both hosts" take_over_both
 	tap_check "$what: transfers complete" both_succeed bulk
 	tap_check "$what: frames are sent afterwards" wait_for 5 sends_frames
-	stop "$what"
+	stop_both "$what"
 }
 
 # ---- first contact ----
@@ -324,7 +324,7 @@ hello()
 	tap_check "$what: it was held for it" [ "$(counter c flows_left_native)" -eq 0 ]
 	tap_check "$what: and is carried" [ "$(counter c flows_active)" -eq 1 ]
 	link_set "${LINK[@]}"
-	stop "$what"
+	stop_both "$what"
 }
 
 # ---- the new one dies ----
@@ -355,7 +355,7 @@ killed()
 	tap_check "$what: the next one succeeds" take_over c
 	tap_check "$what: transfers complete" both_succeed bulk
 	tap_check "$what: nothing was lost" nothing_was_lost
-	stop "$what"
+	stop_both "$what"
 }
 
 need_hooker

@@ -704,6 +704,18 @@ all_flows_end()
 	return 1
 }
 
+# stop_both WHAT: the server on $PORT, then the daemons, in order and without leaving anything
+stop_both()
+{
+	local what=$1 host
+
+	bg_stop "tapp-$PORT"
+	for host in c s; do
+		tap_check "$what, host $host: hooker ends in order" hooker_stop "$host"
+		tap_check "$what, host $host: nothing stays behind" leak_check "$host"
+	done
+}
+
 # have_carried NUMBER BYTES: so many on both hosts, with that many bytes carried at least
 have_carried()
 {

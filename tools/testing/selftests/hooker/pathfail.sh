@@ -58,18 +58,6 @@ start()
 	tapp_serve s $PORT -t 60 || die "no server"
 }
 
-# stop WHAT
-stop()
-{
-	local what=$1 host
-
-	bg_stop tapp-$PORT
-	for host in c s; do
-		tap_check "$what, host $host: hooker ends in order" hooker_stop $host
-		tap_check "$what, host $host: nothing stays behind" leak_check $host
-	done
-}
-
 # filtered WHAT UP DOWN COMMAND...: UDP-Lite, by the command, while so many bytes are under way
 filtered()
 {
@@ -98,21 +86,21 @@ filtered_silently()
 	for dir in ab ba both; do
 		filtered "$dir" $SIZE $SIZE filter_link $dir
 		open_link
-		stop "filtered, $dir"
+		stop_both "filtered, $dir"
 	done
 	filtered "both, download only" 1 $SIZE filter_link both
 	open_link
-	stop "filtered, download only"
+	stop_both "filtered, download only"
 	filtered "towards the server, download only" 1 $SIZE filter_link ab
 	open_link
-	stop "filtered, towards the server, download only"
+	stop_both "filtered, towards the server, download only"
 }
 
 filtered_with_errors()
 {
 	filtered "with ICMP errors" $SIZE $SIZE reject_udplite s
 	open_wall s
-	stop "filtered with ICMP errors"
+	stop_both "filtered with ICMP errors"
 }
 
 # A pause of all carriers is none of one of them.
@@ -128,7 +116,7 @@ pause_stays()
 	open_link
 	tap_check "$what: transfers complete" both_succeed bulk
 	tap_check "$what: the carrier stays" all_use udplite
-	stop "$what"
+	stop_both "$what"
 }
 
 # all_were_reset NAME
@@ -164,7 +152,7 @@ nothing_gets_through()
 	tap_range "$what: not too early" $((DEAD_S * 1000 - 300)) $((reset - before)) 30000 ms
 	tap_range "$what: in time" 0 $((reset - after)) $((DEAD_S * 1000 + 1500)) ms
 	open_link
-	stop "$what"
+	stop_both "$what"
 }
 
 # Not a packet can leave, then all of them again, over a path four times as long.
@@ -184,7 +172,7 @@ route_changes()
 	ip -n "$(netns c)" -6 route add 2001:db8::/64 dev eth0 proto kernel metric 256
 	tap_check "$what: transfers complete" both_succeed bulk
 	link_set both delay 5ms
-	stop "$what"
+	stop_both "$what"
 }
 
 # It doesn't hear anything, and then everything at once.
@@ -199,7 +187,7 @@ daemon_sleeps()
 	sleep 2
 	hooker_signal "$1" CONT
 	tap_check "$what: transfers complete" both_succeed bulk
-	stop "$what"
+	stop_both "$what"
 }
 
 # tcp_carries FAMILY
@@ -236,7 +224,7 @@ goes_elsewhere()
 			awk '$1 == "hello_rejected" { print $2 }')" -gt 0
 	bg_stop other
 	on s nft delete table inet balancer
-	stop "$what"
+	stop_both "$what"
 }
 
 # Connections that were taken over before it are lost; no others.
@@ -260,7 +248,7 @@ swallowed_on_known_path()
 		tap_check "$what: then it is plain TCP, IPv$v" tcp_carries $v
 	done
 	open_link
-	stop "$what"
+	stop_both "$what"
 }
 
 # asks NUMBER: so many associations have been asked whether the path is there
@@ -302,7 +290,7 @@ path_dies_unnoticed()
 	done
 	tap_check "$what: for each the host was asked" asks 4
 	open_link
-	stop "$what"
+	stop_both "$what"
 }
 
 uses() { [ "$(hooker_show "$1" peers -j | json_values proto | sort -u)" = "$2" ]; }
@@ -321,7 +309,7 @@ returns()
 	bg_signal idle6
 	start_transfer bulk --up $SIZE --down $SIZE
 	tap_check "$what: transfers complete" both_succeed bulk
-	stop "$what"
+	stop_both "$what"
 }
 
 need_hooker

@@ -93,18 +93,6 @@ start()
 	tap_check "$what: UDP-Lite is in use" all_use c udplite
 }
 
-# stop WHAT
-stop()
-{
-	local what=$1 host
-
-	bg_stop tapp-$PORT
-	for host in c s; do
-		tap_check "$what, host $host: hooker ends in order" hooker_stop $host
-		tap_check "$what, host $host: nothing stays behind" leak_check $host
-	done
-}
-
 # all_arrive WHAT: of the transfers that were under way
 all_arrive()
 {
@@ -132,7 +120,7 @@ on_one_host()
 	for v in 4 6; do
 		tap_check "$what: new connections, IPv$v" goes_on $v
 	done
-	stop "$what"
+	stop_both "$what"
 }
 
 # Then it is back; what has moved returns after a minute
@@ -152,7 +140,7 @@ on_both_hosts()
 		tap_check "$what: new connections, IPv$v" goes_on $v
 	done
 	[ -z "$LONG" ] || tap_check "$what: it is used again" wait_for 75 all_use c udplite
-	stop "$what"
+	stop_both "$what"
 }
 
 # no_other HOST: --proto leaves nothing to go to
@@ -170,7 +158,7 @@ no_other()
 	for v in 4 6; do
 		tap_check "$what: new connections are plain TCP, IPv$v" goes_on $v
 	done
-	stop "$what"
+	stop_both "$what"
 }
 
 need_hooker
