@@ -9,8 +9,8 @@
 # that this takes, unpacked below DIR once.
 #
 # TREE_TESTS lists the tests to run; empty: all. The default is the programs in
-# C that need libbpf or the kernel: scripts, and the transport core, run the same
-# code as outside a tree, which `make check` does.
+# C that load BPF programs: the others run the same code as outside a tree, which
+# `make check` does.
 
 set -eu
 
@@ -173,7 +173,7 @@ run_tests()
 	set -- FORCE_TARGETS=1 TARGETS=hooker \
 		BPFTOOL="$kdir/tools/hooker/bpftool/bootstrap/bpftool"
 	if [ "$TREE_TESTS" = programs ]; then
-		set -- "$@" TEST_PROGS= CORE=0
+		set -- "$@" TEST_PROGS= LIBBPF_ONLY=1
 	elif [ "$TREE_TESTS" ]; then
 		set -- "$@" TEST_GEN_PROGS= TEST_PROGS="$TREE_TESTS"
 	fi
@@ -185,7 +185,7 @@ if [ $# -lt 2 ]; then
 	extract_tree
 fi
 : >"$log"
-echo "1..5" | tee -a "$log"
+echo "1..6" | tee -a "$log"
 status=0; "$here/install-into-tree.sh" --register "$kdir" || status=$?
 result $status "install-into-tree.sh"
 status=0; build_tool || status=$?
@@ -197,5 +197,7 @@ result $status "checkpatch.pl --strict"
 status=0; run_kernel_doc || status=$?
 result $status "kernel-doc"
 run_tests
+status=0; grep -qE '^(not )?ok [0-9]+ selftests: hooker: ' "$log" || status=1
+result $status "make run_tests has built the tests and run them"
 echo
 "$here/tap-summary" "$log"

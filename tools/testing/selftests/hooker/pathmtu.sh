@@ -137,7 +137,7 @@ with_message()
 {
 	changed link_set mtu 1400 mtu-tell yes || return
 	dropped ab && dropped ba || return 1
-	settles c 1400 1 && settles s 1400 1 || return 2
+	settles c 1400 8 && settles s 1400 8 || return 2
 	[ "$(sum c black_holes)" -eq 0 ] && [ "$(sum s black_holes)" -eq 0 ] || return 3
 	[ "$(sum c mtu_hints)" -ge 2 ] && [ "$(sum s mtu_hints)" -ge 2 ]
 }
