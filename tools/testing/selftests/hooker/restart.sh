@@ -98,11 +98,7 @@ restarted()
 	for v in 4 6; do
 		tap_check "$what: the next connection is hooked, IPv$v" is_hooked $v
 	done
-	bg_stop tapp-$PORT
-	for v in c s; do
-		tap_check "$what, host $v: hooker ends in order" hooker_stop $v
-		tap_check "$what, host $v: nothing stays behind" leak_check $v
-	done
+	stop_both "$what"
 }
 
 # told HOST OTHER: not by ICMP, nor by silence

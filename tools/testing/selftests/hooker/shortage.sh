@@ -68,11 +68,7 @@ short_of_descriptors()
 	for v in 4 6; do
 		tap_check "$what: no more: hooked, IPv$v" wait_for 30 is_hooked $v
 	done
-	bg_stop tapp-$PORT
-	for v in c s; do
-		tap_check "$what, host $v: hooker ends in order" hooker_stop $v
-		tap_check "$what, host $v: nothing stays behind" leak_check $v
-	done
+	stop_both "$what"
 }
 
 # What it has freed it may use again, so new connections may be either.
@@ -92,11 +88,7 @@ short_of_memory()
 		tap_check "$what: the old one goes on, IPv$v" bg_wait old$v
 		tap_check "$what: a new one works, IPv$v" bg_wait new$v
 	done
-	bg_stop tapp-$PORT
-	for v in c s; do
-		tap_check "$what, host $v: hooker ends in order" hooker_stop $v
-		tap_check "$what, host $v: nothing stays behind" leak_check $v
-	done
+	stop_both "$what"
 }
 
 need_hooker
