@@ -32,11 +32,12 @@ compile()
 			-o "$out/core/$(basename "$src" .c).o"
 	done
 	for src in "$tests"/htp_*.c; do
-		link "$(basename "$src" .c)" "$tests"/sim.c "$tests"/sim_*.c
+		link "$(basename "$src" .c)" "$tests"/sim.c "$tests"/sim_*.c "$tests"/world.c
 	done
 	link corpus "$tests"/fuzz/fuzz_assoc.c "$tests"/fuzz/fuzz_control.c \
-		"$tests"/fuzz/fuzz_datagram.c "$tests"/fuzz/fuzz_segment.c \
-		"$hooker"/tcp/segment.c "$hooker"/relay/control.c "$hooker"/relay/report.c
+		"$tests"/fuzz/fuzz_datagram.c "$tests"/fuzz/fuzz_freeze.c \
+		"$tests"/fuzz/fuzz_segment.c "$hooker"/tcp/segment.c \
+		"$hooker"/relay/control.c "$hooker"/relay/report.c "$hooker"/relay/prefix.c
 	cp -R "$tests/fuzz/corpus" "$out/run/corpora"
 }
 
