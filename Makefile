@@ -7,7 +7,8 @@ OUT := $(if $(O),$(abspath $(O))/)
 HOOKER_OUT := $(or $(OUT),$(CURDIR)/tools/hooker/)
 TESTS_OUT := $(if $(O),$(OUT)kselftest/hooker,$(CURDIR)/$(SELFTESTS)/hooker)
 O_ARG := $(if $(O),O=$(abspath $(O)))
-TARGETS ?= harness hooker
+# The names in ONLY are of hooker's tests
+TARGETS ?= $(if $(ONLY),,harness )hooker
 
 MAKEFLAGS += --no-print-directory
 
@@ -54,7 +55,7 @@ bench-xsk:
 
 check:
 	@scripts/install-deps.sh build test
-	@scripts/check.sh TARGETS="$(TARGETS)" $(O_ARG)
+	@scripts/check.sh TARGETS="$(TARGETS)" $(if $(ONLY),ONLY="$(ONLY)") $(O_ARG)
 
 # The tests that take minutes, by the same runner; longest: matrix_long.sh
 check-long:
@@ -90,7 +91,7 @@ help:
 	@echo '                25 minutes, QUICK=1: three; root'
 	@echo '  bench-deploy - how long BPF programs take to be deployed, and each packet then; root'
 	@echo '  bench-xsk   - packet rate and CPU time of AF_XDP beside the UDP-Lite socket; root'
-	@echo '  check       - the selftests, with an exit status; root'
+	@echo '  check       - the selftests, with an exit status; ONLY="transfer.sh xdp": these; root'
 	@echo '  check-long  - tests that take minutes: thousands of connections; root'
 	@echo '  check-tree  - the same sources inside a kernel tree, and its style checks; root'
 	@echo '  coverage    - lines and branches of the transport core that its tests execute;'

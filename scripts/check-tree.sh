@@ -175,7 +175,7 @@ run_tests()
 	if [ "$TREE_TESTS" = programs ]; then
 		set -- "$@" TEST_PROGS= LIBBPF_ONLY=1
 	elif [ "$TREE_TESTS" ]; then
-		set -- "$@" TEST_GEN_PROGS= TEST_PROGS="$TREE_TESTS"
+		set -- "$@" ONLY="$TREE_TESTS"
 	fi
 	make -C "$kdir/tools/testing/selftests" --no-print-directory "$@" run_tests \
 		</dev/null 2>&1 | tee -a "$log"
