@@ -668,7 +668,7 @@ hooker_show()
 	local host=$1
 
 	shift
-	on "$host" "$HOOKER" --name "$(hooker_name "$host")" show "$@"
+	"$HOOKER" --name "$LIB_ID$host" show "$@"
 }
 
 # hooker_do HOST COMMAND [ARGUMENT...]: a command to that host's daemon
@@ -689,8 +689,19 @@ start_hookers()
 	wait_line "$(bg_out hooker-s)" '^hooker: ready' || die "$(hooker_log s)"
 }
 
-# counter HOST NAME
-counter() { hooker_show "$1" stats | awk -v name="$2" '$1 == name { print $2 }'; }
+# counter HOST NAME...: their values, all of the same moment
+counter()
+{
+	local host=$1 stats name values=
+
+	shift
+	stats=$'\n'$(hooker_show "$host" stats)
+	for name; do
+		[[ $stats =~ $'\n'[[:blank:]]*$name[[:blank:]]+([0-9]+) ]] || return 1
+		values+=${values:+ }${BASH_REMATCH[1]}
+	done
+	echo "$values"
+}
 
 nr_flows() { counter "$1" flows; }
 has_no_flows() { [ "$(nr_flows c)" -eq 0 ] && [ "$(nr_flows s)" -eq 0 ]; }

@@ -3,5 +3,5 @@
 #
 # matrix.sh with everything, as its ALL=1 says.
 
-export ALL=1 PARTS=6
+export ALL=1 PARTS=${PARTS:-14}
 exec "$(dirname "$0")/matrix.sh"

@@ -533,7 +533,7 @@ const struct tm_mode tm_modes_open[] = {
 	{ "connect_epoll_et", "the same, epoll, edge-triggered", client_epoll_et,
 	  server_epoll_et, 1, TM_HELD | TM_CLOCK | TM_NOLANE },
 	{ "connect_again", "connect() once more, before and after", client_again, tm_server_one,
-	  1, 0 },
+	  1, TM_CLOCK },
 	{ "connect_send_early", "send() and recv() before it is connected", client_send_early,
 	  tm_server_one, 1, 0 },
 	{ "connect_refused", "connect() to a closed port", client_refused, server_refuses, 0, 0 },
