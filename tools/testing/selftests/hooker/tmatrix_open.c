@@ -509,17 +509,37 @@ static void client_mapped(struct tmx *t)
 	tm_finish(t, fd);
 }
 
-/* SYNs cross: nobody listens, and both are connected */
-static void crossed(struct tmx *t)
+static int cross(struct tmx *t, int fd)
 {
-	int fd = tm_bound(t, 0);
-
 	tm_timeout(fd, WAIT_MS);
 	tm_send_u64(t, tm_port_of(fd));
 	t->addr = t->other;
 	tm_find(t);
 	tm_sync(t);
-	tm_connect_fd(t, fd);
+	return connect(fd, (struct sockaddr *)&t->addr, t->addrlen);
+}
+
+/*
+ * SYNs cross: nobody listens, and both are connected. On a machine that is busy one may come
+ * before the other's connect(), is refused, and both sides know it.
+ */
+static void crossed(struct tmx *t)
+{
+	int fd, err, tries = 20;
+	__u64 again;
+
+	for (;;) {
+		fd = tm_bound(t, 0);
+		err = cross(t, fd) ? errno : 0;
+		again = err == ECONNREFUSED;
+		tm_send_u64(t, again);
+		again |= tm_recv_u64(t);
+		if (!again || --tries == 0)
+			break;
+		close(fd);
+	}
+	errno = err;
+	tm_ret(t, "connect", err ? -1 : 0);
 	tm_finish(t, fd);
 }
 
