@@ -8,7 +8,14 @@
  * high ones, and after 5 ms at the latest. Ranges are left out of ACKs once the
  * peer has acknowledged an ACK that told them.
  */
+#include <string.h>
+
+#include "ack.h"
+#include "cursor.h"
+#include "frame.h"
 #include "private.h"
+#include "ranges.h"
+#include "recovery.h"
 
 #define ACK_EVERY_MIN	2
 #define ACK_EVERY_MAX	64

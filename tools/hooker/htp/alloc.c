@@ -3,6 +3,10 @@
  * Memory of an association: the caller's allocator with a size in front, so
  * that what is in use can be told and bounded.
  */
+#include <stdlib.h>
+#include <string.h>
+
+#include "alloc.h"
 #include "private.h"
 
 union mem_hdr {

@@ -6,9 +6,20 @@
  * timer. From then on it only answers late datagrams with CLOSE; streams that
  * the application holds are dead, but valid until released.
  */
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "ack.h"
+#include "alloc.h"
+#include "ecn.h"
+#include "path.h"
+#include "pmtu.h"
 #include "private.h"
+#include "recovery.h"
+#include "repair.h"
+#include "stream.h"
+#include "window.h"
 
 #define CLOSE_GAP_NS	(5 * HTP_MSEC)
 #define SUSPECT_MIN_NS	(200 * HTP_MSEC)

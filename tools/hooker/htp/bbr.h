@@ -11,7 +11,9 @@
 #ifndef HTP_BBR_H
 #define HTP_BBR_H
 
-#include "private.h"
+#include "cc.h"
+#include "htp.h"
+#include "units.h"
 
 #define BBR_MIN_PACKETS		4
 #define BBR_PROBE_RTT_NS	(200 * HTP_MSEC)

@@ -40,6 +40,8 @@
  *
  * Gains are percents, loss is in thousandths.
  */
+#include <string.h>
+
 #include "bbr.h"
 
 /* Paced, so it meets the path as no burst of RFC 6928 would */

@@ -9,7 +9,11 @@
  * Integers only. Windows are bytes, times of the cubic function milliseconds:
  * C = 0.4 segments/s^3 = 4 segments / (10^10 ms^3).
  */
-#include "private.h"
+#include <string.h>
+
+#include "cc.h"
+#include "htp.h"
+#include "units.h"
 
 #define CWND_MAX		(1ULL << 30)
 #define CUBIC_MS_MAX		200000ULL	/* beyond it the target is clamped anyway */

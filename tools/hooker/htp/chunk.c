@@ -3,6 +3,10 @@
  * Memory for stream bytes, and queues of it. Full-size chunks come and go with
  * every few datagrams, so some free ones are kept while there are streams.
  */
+#include <errno.h>
+#include <string.h>
+
+#include "alloc.h"
 #include "private.h"
 
 #define SMALL_CAP	(sizeof(((struct htp_chunkq *)0)->small) / sizeof(struct htp_chunk *))

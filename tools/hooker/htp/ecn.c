@@ -19,6 +19,10 @@
  *	TESTING -> FAILED	all that were marked are lost
  *	TESTING, CAPABLE -> FAILED	an ACK told of none, of too few, or of too many
  */
+#include <string.h>
+
+#include "ecn.h"
+#include "frame.h"
 #include "private.h"
 
 #define TEST_PACKETS	10

@@ -3,7 +3,13 @@
  * Frames: reading and writing them. Nothing here looks at an association, so
  * this is also what a fuzzer of the parser calls.
  */
-#include "private.h"
+#include <errno.h>
+#include <string.h>
+
+#include "cursor.h"
+#include "frame.h"
+#include "units.h"
+#include "wire.h"
 
 static int ack_add_range(struct htp_ack *ack, __u64 largest, __u64 len)
 {

@@ -5,8 +5,18 @@
  * What is thawed is checked as what comes from a peer is: whatever the bytes are, the
  * result is refused or keeps all invariants of the core.
  */
+#include <errno.h>
+#include <string.h>
+
+#include "ack.h"
+#include "cursor.h"
+#include "ecn.h"
 #include "freeze.h"
 #include "private.h"
+#include "ranges.h"
+#include "recovery.h"
+#include "stream.h"
+#include "window.h"
 
 /* What a peer can bring about must pass, or it could keep us from being followed */
 #define RTT_MAX_NS	(7200 * HTP_SEC)

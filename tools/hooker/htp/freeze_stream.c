@@ -3,8 +3,17 @@
  * Freezing and thawing streams: numbers first, then the bytes that the peer has not
  * acknowledged, then those that the application has not read.
  */
+#include <errno.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "cursor.h"
 #include "freeze.h"
 #include "private.h"
+#include "queue.h"
+#include "ranges.h"
+#include "stream.h"
+#include "window.h"
 
 enum stream_flag {
 	STREAM_OPENED		= 1 << 0,

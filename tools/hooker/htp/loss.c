@@ -5,7 +5,12 @@
  * when none did so for a while. If all losses of a congestion event were none,
  * the controller undoes it.
  */
+#include "ecn.h"
+#include "pmtu.h"
 #include "private.h"
+#include "recovery.h"
+#include "repair.h"
+#include "stream.h"
 
 #define REORDER_PACKETS_MIN	3
 #define REORDER_PACKETS_MAX	1000

@@ -30,7 +30,14 @@
  *
  * Until a path has answered, no more than three times what came by it goes there.
  */
+#include <errno.h>
+#include <string.h>
+
+#include "cursor.h"
+#include "path.h"
+#include "pmtu.h"
 #include "private.h"
+#include "recovery.h"
 
 #define PATH_DATAGRAM	(HTP_HDR_LEN + 9)	/* with one frame */
 #define FULL_TRIES	2			/* challenges of full size; then the smallest */

@@ -27,7 +27,13 @@
  * The loss of a probe, or of what has turned out to be too large for the path, is no
  * sign of congestion (loss.c).
  */
+#include <errno.h>
+#include <string.h>
+
+#include "pmtu.h"
 #include "private.h"
+#include "recovery.h"
+#include "repair.h"
 
 #define MAX_PROBES	3	/* RFC 8899, 5.1.2 */
 #define DOUBT_PROBES	6	/* before a size that has worked is given up */

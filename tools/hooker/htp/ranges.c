@@ -4,7 +4,12 @@
  * and taking from the front, the usual cases, cost nothing; the rest is a
  * binary search and a memmove.
  */
-#include "private.h"
+#include <errno.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "ranges.h"
+#include "units.h"
 
 void htp_ranges_init(struct htp_ranges *set)
 {

@@ -7,7 +7,17 @@
  * What a packet held is told to the streams when its fate is known; they send
  * lost bytes again by range, never a packet as such.
  */
+#include <errno.h>
+#include <string.h>
+
+#include "ack.h"
+#include "ecn.h"
+#include "frame.h"
+#include "pmtu.h"
 #include "private.h"
+#include "recovery.h"
+#include "repair.h"
+#include "stream.h"
 
 /**
  * struct ack_sum - what an ACK frame told in all

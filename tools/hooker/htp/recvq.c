@@ -8,7 +8,13 @@
  * the peer sends single bytes far apart. A queue that is read empty owns none,
  * and starts small again: thousands of streams may each wait for a few bytes.
  */
+#include <errno.h>
+#include <string.h>
+
+#include "alloc.h"
 #include "private.h"
+#include "queue.h"
+#include "ranges.h"
 
 void htp_recvq_init(struct htp_recvq *q, __u64 limit)
 {

@@ -18,7 +18,14 @@
  * and one in REPAIR_COST over time, however small the groups are. Bulk transfers
  * pay for one window of it.
  */
+#include <string.h>
+
+#include "alloc.h"
+#include "cursor.h"
+#include "frame.h"
 #include "private.h"
+#include "recovery.h"
+#include "repair.h"
 
 #define SHARE_ONE		(1 << 20)	/* share of lost packets: all of them */
 #define SHARE_PACKETS		1024		/* over so many packets */

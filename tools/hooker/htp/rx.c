@@ -5,7 +5,17 @@
  * frames can be repeated without harm, so a datagram for which memory runs out
  * half-way is dropped unacknowledged, and the peer sends what it held again.
  */
+#include <errno.h>
+#include <string.h>
+
+#include "ack.h"
+#include "cursor.h"
+#include "frame.h"
+#include "path.h"
 #include "private.h"
+#include "recovery.h"
+#include "repair.h"
+#include "stream.h"
 
 #define CLOSE_GAP_MAX_NS	HTP_SEC
 

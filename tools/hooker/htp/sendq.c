@@ -9,7 +9,14 @@
  * in @above. What can't be booked for lack of memory is sent again: that costs
  * time, never a byte.
  */
-#include "private.h"
+#include <errno.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "htp.h"
+#include "queue.h"
+#include "ranges.h"
+#include "units.h"
 
 #define SMALL_WRITE	2048	/* up to so much is moved out of a full-size chunk */
 

@@ -5,7 +5,11 @@
  * is open, flying or declared lost not long ago, are also in a list, so that an
  * ACK costs as much as it tells, not as much as is in flight.
  */
+#include <errno.h>
+
+#include "alloc.h"
 #include "private.h"
+#include "recovery.h"
 
 #define RING_MIN	64
 

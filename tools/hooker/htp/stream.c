@@ -8,7 +8,14 @@
  * acknowledged, so that both know how much of the association's window the
  * stream has used. Once ended and released its memory goes.
  */
+#include <errno.h>
+#include <string.h>
+
+#include "alloc.h"
 #include "private.h"
+#include "queue.h"
+#include "stream.h"
+#include "window.h"
 
 #define BUCKETS_MIN	64
 

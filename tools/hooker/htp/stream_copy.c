@@ -2,7 +2,10 @@
 /*
  * Streams for callers that have the bytes in their own memory.
  */
-#include "private.h"
+#include <string.h>
+
+#include "stream.h"
+#include "units.h"
 
 #define NR_IOV	16
 

@@ -4,7 +4,15 @@
  * -EPROTO if the peer broke the protocol, or -ENOMEM with nothing done that
  * would do harm when the peer sends the frame again.
  */
+#include <errno.h>
+#include <string.h>
+
+#include "alloc.h"
+#include "frame.h"
 #include "private.h"
+#include "queue.h"
+#include "stream.h"
+#include "window.h"
 
 static bool id_is_local(const struct htp_assoc *a, __u64 id)
 {

@@ -4,7 +4,13 @@
  * lost control frames are written anew with what is true by then, or not at
  * all if that has become pointless.
  */
+#include <string.h>
+
 #include "private.h"
+#include "queue.h"
+#include "recovery.h"
+#include "stream.h"
+#include "window.h"
 
 static void bytes_acked(struct htp_stream *s, const struct htp_sent_frame *frame)
 {

@@ -9,7 +9,21 @@
  * Control frames are written from the front, bytes are only counted, from the
  * back, and copied once the place where they begin is known.
  */
+#include <errno.h>
+#include <string.h>
+
+#include "ack.h"
+#include "cursor.h"
+#include "frame.h"
+#include "path.h"
+#include "pmtu.h"
 #include "private.h"
+#include "queue.h"
+#include "ranges.h"
+#include "recovery.h"
+#include "repair.h"
+#include "stream.h"
+#include "window.h"
 
 #define BURST_NS	(2 * HTP_MSEC)	/* timers of 1 ms must do */
 #define BURST_PACKETS	10

@@ -20,7 +20,13 @@
  *
  * so that whatever has no gap always finds room for what follows.
  */
+#include <string.h>
+
+#include "alloc.h"
 #include "private.h"
+#include "queue.h"
+#include "stream.h"
+#include "window.h"
 
 #define ROUND_MIN_NS	(4 * HTP_MSEC)	/* ACKs and readers are never quicker than this */
 #define START_MAX	(4U << 20)	/* of the window that a stream begins with */

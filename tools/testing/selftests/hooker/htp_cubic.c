@@ -6,7 +6,8 @@
 #include <stdlib.h>
 
 #include "sim.h"
-#include "htp/private.h"
+#include "htp/cc.h"
+#include "htp/units.h"
 
 #include "../kselftest_harness.h"
 

@@ -10,7 +10,10 @@
 #include <stdlib.h>
 
 #include "sim.h"
+#include "htp/cursor.h"
+#include "htp/frame.h"
 #include "htp/private.h"
+#include "htp/ranges.h"
 
 #include "../kselftest_harness.h"
 

@@ -6,6 +6,7 @@
  * HTP_SEED=n in the environment changes what the links do.
  */
 #include "htp/freeze.h"
+#include "htp/stream.h"
 #include "htp_test.h"
 
 /**

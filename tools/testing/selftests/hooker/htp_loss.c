@@ -5,6 +5,7 @@
  *
  * HTP_SEED=n in the environment changes what the links do.
  */
+#include "htp/recovery.h"
 #include "htp_test.h"
 
 /*

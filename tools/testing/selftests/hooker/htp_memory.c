@@ -5,6 +5,7 @@
  *
  * HTP_SEED=n in the environment changes what the links do.
  */
+#include "htp/alloc.h"
 #include "htp_test.h"
 
 /* The reader stops: its side holds no more than the window, the writer's no more than its buffer */

@@ -5,6 +5,9 @@
  *
  * HTP_SEED=n in the environment changes what the links do.
  */
+#include "htp/pmtu.h"
+#include "htp/recovery.h"
+#include "htp/repair.h"
 #include "htp_test.h"
 
 #define BASE		HTP_MIN_DATAGRAM

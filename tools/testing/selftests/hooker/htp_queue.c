@@ -7,7 +7,10 @@
 #include <stdlib.h>
 
 #include "sim.h"
+#include "htp/alloc.h"
 #include "htp/private.h"
+#include "htp/queue.h"
+#include "htp/ranges.h"
 
 #include "../kselftest_harness.h"
 

@@ -11,7 +11,12 @@
 #include <stdlib.h>
 
 #include "sim.h"
+#include "htp/ack.h"
+#include "htp/cursor.h"
+#include "htp/frame.h"
 #include "htp/private.h"
+#include "htp/repair.h"
+#include "htp/stream.h"
 
 #include "../kselftest_harness.h"
 

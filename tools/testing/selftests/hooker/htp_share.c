@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "world.h"
+#include "htp/units.h"
 
 #include "../kselftest_harness.h"
 

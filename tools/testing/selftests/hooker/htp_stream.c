@@ -5,6 +5,7 @@
  *
  * HTP_SEED=n in the environment changes what the links do.
  */
+#include "htp/stream.h"
 #include "htp_test.h"
 
 TEST_F(sim, thousand_streams)

@@ -10,7 +10,9 @@
 #include <stdlib.h>
 
 #include "sim.h"
+#include "htp/alloc.h"
 #include "htp/private.h"
+#include "htp/stream.h"
 
 #include "../kselftest_harness.h"
 

@@ -7,7 +7,12 @@
 #include <stdlib.h>
 
 #include "sim.h"
+#include "htp/ack.h"
+#include "htp/cursor.h"
+#include "htp/frame.h"
 #include "htp/private.h"
+#include "htp/ranges.h"
+#include "htp/recovery.h"
 
 #include "../kselftest_harness.h"
 

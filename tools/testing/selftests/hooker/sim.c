@@ -9,6 +9,10 @@
 
 #include "sim.h"
 #include "htp/private.h"
+#include "htp/queue.h"
+#include "htp/ranges.h"
+#include "htp/recovery.h"
+#include "htp/stream.h"
 
 #define PATTERN_LEN	65521	/* a prime: no chunk or datagram size divides it */
 #define OPEN_LEN	16

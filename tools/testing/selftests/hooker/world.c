@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "world.h"
+#include "htp/units.h"
 
 #define TCP_RING	(sizeof(((struct tcp *)0)->ack) / sizeof(((struct tcp *)0)->ack[0]))
 #define TCP_BYTES	1448

@@ -7,7 +7,7 @@
 #define WORLD_H
 
 #include "sim.h"
-#include "htp/private.h"
+#include "htp/cc.h"
 
 #define KB		1000ULL
 #define MB		1000000ULL
