@@ -11,6 +11,7 @@
 
 #include <linux/types.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include "../bpf/hooker_abi.h"
 #include "../bpf/mechanism.h"
 

@@ -9,8 +9,12 @@
 
 #include "../htp/cc.h"
 #include "../tcp/addr.h"
+#include "answer.h"
+#include "flow.h"
+#include "peer.h"
 #include "policy.h"
 #include "private.h"
+#include "rules.h"
 
 #define ENDPOINT_LEN	(INET6_ADDRSTRLEN + 10)
 

@@ -12,6 +12,7 @@
 #include <ifaddrs.h>
 #include <string.h>
 
+#include "host.h"
 #include "log.h"
 #include "private.h"
 

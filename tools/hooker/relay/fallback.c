@@ -17,7 +17,12 @@
  */
 #include <sys/random.h>
 
+#include "fallback.h"
+#include "hello.h"
+#include "peer.h"
+#include "port.h"
 #include "private.h"
+#include "way.h"
 
 #define FIRST_PTO	2
 #define SETTLE_NS	(5 * NSEC_PER_MSEC)

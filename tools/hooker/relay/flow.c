@@ -23,6 +23,9 @@
 #include <unistd.h>
 
 #include "../tcp/addr.h"
+#include "flow.h"
+#include "lane.h"
+#include "peer.h"
 #include "private.h"
 
 #define PUMP_BYTES	(256 * 1024)	/* per flow, direction and turn; then others come */

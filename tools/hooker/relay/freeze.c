@@ -6,8 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fallback.h"
+#include "flow.h"
 #include "freeze.h"
+#include "hello.h"
+#include "peer.h"
 #include "policy.h"
+#include "private.h"
+#include "way.h"
 
 /**
  * hk_freeze_prepare - end what can't be handed over

@@ -8,7 +8,10 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "flow.h"
 #include "freeze.h"
+#include "peer.h"
+#include "private.h"
 
 /* All but what identifies it, and what it hangs on */
 static void pass_flow(struct htp_freezer *f, struct hk_flow *flow)

@@ -6,6 +6,10 @@
 #include <errno.h>
 
 #include "freeze.h"
+#include "hello.h"
+#include "peer.h"
+#include "port.h"
+#include "private.h"
 
 #define NO_PORT		0xffffffff
 #define WAIT_MAX_NS	(10 * NSEC_PER_SEC)	/* of a timer in HELLO; it is a round trip or two */

@@ -27,7 +27,10 @@
 
 #include "../dataplane/adopt.h"
 #include "../htp/freeze.h"
-#include "private.h"
+#include "port.h"
+#include "relay.h"
+
+struct hk_relay;
 
 /* Changes with every change of what is handed over, here, in freeze*.c and in the maps */
 #define HK_STATE_VERSION	(1 << 16 | HTP_FREEZE_VERSION)
@@ -107,5 +110,10 @@ int	hk_recv_message(int fd, enum hk_message type, void *data, __u32 len, char *l
 int	hk_recv_fds(int fd, int *fds, __u32 nr);
 void	hk_close_fds(const int *fds, __u32 nr);
 void	hk_set_patience(int fd);
+
+/* handover_give.c, handover_take.c: from one daemon to the next */
+void	hk_handover_begin(struct hk_relay *r);
+void	hk_handover_on_poll(struct hk_relay *r);
+int	hk_handover_take(struct hk_relay *r);
 
 #endif /* HK_RELAY_HANDOVER_H */

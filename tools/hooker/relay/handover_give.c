@@ -15,8 +15,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "freeze.h"
 #include "handover.h"
+#include "host.h"
 #include "log.h"
+#include "port.h"
+#include "private.h"
 
 #define LOADING_NS	(60 * NSEC_PER_SEC)
 

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "handover.h"
-#include "policy.h"
+#include "private.h"
 
 #define MAGIC		0x484b484f
 #define FDS_MAX		128		/* in a message; the kernel takes 253 */

@@ -16,8 +16,13 @@
 #include <unistd.h>
 
 #include "../htp/cc.h"
+#include "freeze.h"
 #include "handover.h"
+#include "host.h"
 #include "log.h"
+#include "port.h"
+#include "private.h"
+#include "rules.h"
 
 #define SEALS	(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 

@@ -16,6 +16,11 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "flow.h"
+#include "hello.h"
+#include "pathmtu.h"
+#include "peer.h"
+#include "port.h"
 #include "private.h"
 
 #define FULL_TRIES	2

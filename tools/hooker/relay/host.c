@@ -9,7 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "private.h"
+#include "host.h"
+#include "relay.h"
 
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE	71

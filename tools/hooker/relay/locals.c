@@ -14,8 +14,10 @@
 #include <sys/socket.h>
 
 #include "../tcp/addr.h"
+#include "host.h"
 #include "log.h"
 #include "private.h"
+#include "way.h"
 
 #define MAX_LOCALS	4096
 

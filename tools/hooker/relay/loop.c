@@ -10,7 +10,13 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "answer.h"
+#include "flow.h"
+#include "handover.h"
+#include "host.h"
 #include "log.h"
+#include "peer.h"
+#include "port.h"
 #include "private.h"
 
 #define HEARTBEAT_NS	(50 * NSEC_PER_MSEC)

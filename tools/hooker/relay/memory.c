@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "flow.h"
 #include "private.h"
 
 #define TRIM_MIN	(1ULL << 20)

@@ -9,6 +9,9 @@
 #include <string.h>
 
 #include "../tcp/addr.h"
+#include "pathmtu.h"
+#include "peer.h"
+#include "port.h"
 #include "private.h"
 
 #define IP4_HDR		20

@@ -15,7 +15,15 @@
 #include <sys/random.h>
 
 #include "../htp/freeze.h"
+#include "fallback.h"
+#include "flow.h"
+#include "hello.h"
+#include "pathmtu.h"
+#include "peer.h"
+#include "port.h"
 #include "private.h"
+#include "rules.h"
+#include "way.h"
 
 #define IDLE_NS		(600 * NSEC_PER_SEC)
 #define KEEPALIVE_NS	(5 * NSEC_PER_SEC)

@@ -11,6 +11,9 @@
 #include <sys/epoll.h>
 
 #include "log.h"
+#include "pathmtu.h"
+#include "peer.h"
+#include "port.h"
 #include "private.h"
 
 #define SOCKET_BUF	(4 << 20)

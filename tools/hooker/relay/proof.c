@@ -16,6 +16,9 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "flow.h"
+#include "hello.h"
+#include "peer.h"
 #include "private.h"
 
 /*

@@ -17,9 +17,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "answer.h"
+#include "fallback.h"
+#include "flow.h"
+#include "hello.h"
 #include "log.h"
+#include "peer.h"
 #include "policy.h"
+#include "port.h"
 #include "private.h"
+#include "rules.h"
 
 #define MAX_LINES	5
 

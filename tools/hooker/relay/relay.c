@@ -14,8 +14,16 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "answer.h"
+#include "flow.h"
+#include "freeze.h"
+#include "handover.h"
+#include "host.h"
 #include "log.h"
+#include "peer.h"
+#include "port.h"
 #include "private.h"
+#include "rules.h"
 
 #define MARK_APP	0x484b0000	/* plus the carrier port: daemons don't meet */
 #define MARK_RELAY	0x484c0000

@@ -7,6 +7,8 @@
  * Both sides trust the association id alone: who has seen none can neither forge a
  * RESET, nor make us send one to anybody but the source address it wrote.
  */
+#include "peer.h"
+#include "port.h"
 #include "private.h"
 
 #define COST_NS		(NSEC_PER_SEC / HK_UNKNOWN_RATE)

@@ -22,6 +22,7 @@
 #include "log.h"
 #include "policy.h"
 #include "private.h"
+#include "rules.h"
 
 /* Kinds of association that differ in what this side sends with: index is the class */
 static const char * const classes[] = { NULL, "bbr", "cubic" };

@@ -24,6 +24,9 @@
 #include <sys/socket.h>
 
 #include "../tcp/addr.h"
+#include "flow.h"
+#include "hello.h"
+#include "peer.h"
 #include "private.h"
 
 /* TCP flags byte; <netinet/tcp.h> has them, but can't stand beside <linux/tcp.h> */

@@ -10,7 +10,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fallback.h"
+#include "peer.h"
+#include "port.h"
 #include "private.h"
+#include "way.h"
 
 _Static_assert(HTP_PATHS == HK_ASSOC_ADDRS, "XDP must know all addresses where a peer may be");
 

@@ -10,7 +10,9 @@
 #include <sys/epoll.h>
 
 #include "../carrier/xsk.h"
+#include "answer.h"
 #include "log.h"
+#include "port.h"
 #include "private.h"
 
 static void complain(int err)

@@ -17,7 +17,7 @@
 #include "../kselftest_harness.h"
 #include "dataplane/dataplane.h"
 #include "netns.h"
-#include "relay/private.h"
+#include "relay/relay.h"
 
 #define PORT_PLAIN	6000
 #define PORT_UDPLITE	6001
