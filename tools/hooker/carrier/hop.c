@@ -8,7 +8,6 @@
  * waiting, which includes those that it is about to verify.
  */
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/if.h>
 #include <linux/if_arp.h>
 #include <linux/neighbour.h>
@@ -18,6 +17,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "hop.h"
+#include "netlink.h"
 #include "socket.h"
 
 #define REQUEST_MAX	256	/* any of the requests below, with room to spare */
@@ -65,23 +65,6 @@ static struct address to_address(const __be32 addr[4], int family)
 	else
 		memcpy(a.word, addr, sizeof(a.word));
 	return a;
-}
-
-static int transact(struct mnl_socket *nl, struct nlmsghdr *nlh, mnl_cb_t cb, void *data)
-{
-	char buf[MNL_SOCKET_BUFFER_SIZE];
-	ssize_t len;
-	int ret;
-
-	if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
-		return -errno;
-	do {
-		len = mnl_socket_recvfrom(nl, buf, sizeof(buf));
-		if (len < 0)
-			return -errno;
-		ret = mnl_cb_run(buf, len, nlh->nlmsg_seq, mnl_socket_get_portid(nl), cb, data);
-	} while (ret > MNL_CB_STOP);
-	return ret < 0 ? -errno : 0;
 }
 
 /* The answer to NLM_F_ACK ends each of them, in error and in success */
@@ -216,7 +199,7 @@ static int ask_route(struct hk_hops *h, const struct address *dst, const struct 
 	}
 	if (mark)
 		mnl_attr_put_u32(nlh, RTA_MARK, mark);
-	return transact(h->query, nlh, read_route, answer);
+	return hk_netlink_ask(h->query, nlh, read_route, answer);
 }
 
 static int ask_link(struct hk_hops *h, struct answer *answer)
@@ -226,7 +209,7 @@ static int ask_link(struct hk_hops *h, struct answer *answer)
 	struct ifinfomsg *ifi = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifi));
 
 	ifi->ifi_index = answer->hop->ifindex;
-	return transact(h->query, nlh, read_link, answer);
+	return hk_netlink_ask(h->query, nlh, read_link, answer);
 }
 
 static int ask_neighbour(struct hk_hops *h, struct answer *answer)
@@ -239,7 +222,7 @@ static int ask_neighbour(struct hk_hops *h, struct answer *answer)
 	ndm->ndm_family = hop->family;
 	ndm->ndm_ifindex = hop->ifindex;
 	mnl_attr_put(nlh, NDA_DST, address_len(hop->family), hop->next);
-	return transact(h->query, nlh, read_neighbour, answer);
+	return hk_netlink_ask(h->query, nlh, read_neighbour, answer);
 }
 
 /* The kernel looks at IPv4 source addresses only, and lets us look at nothing else */
@@ -351,20 +334,7 @@ bool hk_hops_have_ipsec(struct hk_hops *h)
 		return false;
 	flags = mnl_nlmsg_put_extra_header(nlh, sizeof(*flags));
 	*flags = ~0U;
-	return transact(h->spd_query, nlh, read_spd, &found) || found;
-}
-
-static struct mnl_socket *open_one(int bus, int flags)
-{
-	struct mnl_socket *nl = mnl_socket_open2(bus, flags | SOCK_CLOEXEC);
-	int err;
-
-	if (!nl || mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) >= 0)
-		return nl;
-	err = errno;
-	mnl_socket_close(nl);
-	errno = err;
-	return NULL;
+	return hk_netlink_ask(h->spd_query, nlh, read_spd, &found) || found;
 }
 
 static int join(struct mnl_socket *nl, int group)
@@ -378,10 +348,10 @@ static int open_routes(struct hk_hops *h)
 	unsigned int i;
 	int err = 0;
 
-	h->query = open_one(NETLINK_ROUTE, 0);
+	h->query = hk_netlink_open(NETLINK_ROUTE, 0, 0);
 	if (!h->query)
 		return -errno;
-	h->events = open_one(NETLINK_ROUTE, SOCK_NONBLOCK);
+	h->events = hk_netlink_open(NETLINK_ROUTE, SOCK_NONBLOCK, 0);
 	if (!h->events)
 		return -errno;
 	for (i = 0; i < sizeof(groups) / sizeof(groups[0]) && !err; i++)
@@ -394,10 +364,10 @@ static int open_routes(struct hk_hops *h)
 /* A kernel without IPsec has no such sockets */
 static int open_spd(struct hk_hops *h)
 {
-	h->spd_query = open_one(NETLINK_XFRM, 0);
+	h->spd_query = hk_netlink_open(NETLINK_XFRM, 0, 0);
 	if (!h->spd_query)
 		return errno == EPROTONOSUPPORT ? 0 : -errno;
-	h->spd = open_one(NETLINK_XFRM, SOCK_NONBLOCK);
+	h->spd = hk_netlink_open(NETLINK_XFRM, SOCK_NONBLOCK, 0);
 	return h->spd ? join(h->spd, XFRMNLGRP_POLICY) : -errno;
 }
 

@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include "cmd.h"
 #include "../relay/control.h"
+#include "../relay/io.h"
 #include "../relay/relay.h"
 
 #define WAIT_S		HK_CONTROL_TIMEOUT_S
@@ -107,45 +108,12 @@ static int report_connect(const struct hk_cmd_env *env, int err)
 	return hk_cmd_fail(env, "no daemon %s is running; \"hooker run\" starts one", env->name);
 }
 
-static int send_all(int fd, const char *data, size_t len)
-{
-	ssize_t n;
-
-	for (; len; data += n, len -= n) {
-		n = send(fd, data, len, MSG_NOSIGNAL);
-		if (n < 0 && errno == EINTR)
-			n = 0;
-		if (n < 0)
-			return -errno;
-	}
-	return 0;
-}
-
 static int send_request(int fd, const struct hk_cmd_env *env, const char *what)
 {
 	char request[HK_CONTROL_REQUEST];
 
 	snprintf(request, sizeof(request), "show %s%s\n", what, env->json ? " json" : "");
-	return send_all(fd, request, strlen(request));
-}
-
-/* Up to @cap bytes, fewer only at the end of the stream */
-static ssize_t recv_all(int fd, char *buf, size_t cap)
-{
-	size_t len = 0;
-	ssize_t n;
-
-	while (len < cap) {
-		n = recv(fd, buf + len, cap - len, 0);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (!n)
-			break;
-		len += n;
-	}
-	return len;
+	return hk_send_all(fd, request, strlen(request));
 }
 
 /* The first line without its newline, read byte by byte so as not to read beyond it */
@@ -155,7 +123,7 @@ static int recv_status(int fd, char status[STATUS_MAX])
 	ssize_t n;
 
 	for (len = 0; len < STATUS_MAX; len++) {
-		n = recv_all(fd, status + len, 1);
+		n = hk_read_all(fd, status + len, 1);
 		if (n < 0)
 			return n;
 		if (!n)
@@ -190,7 +158,7 @@ static int print_body(const struct hk_cmd_env *env, int fd, size_t len)
 
 	if (!body)
 		return report_answer(env, -ENOMEM);
-	n = recv_all(fd, body, len);
+	n = hk_read_all(fd, body, len);
 	if (n >= 0 && (size_t)n < len)
 		n = -ECONNRESET;
 	if (n < 0)
@@ -246,9 +214,9 @@ static int command(const struct hk_cmd_env *env, int fd, const char *what, const
 	int sent, err;
 
 	snprintf(request, sizeof(request), "do %s %zu\n", what, len);
-	sent = send_all(fd, request, strlen(request));
+	sent = hk_send_all(fd, request, strlen(request));
 	if (!sent)
-		sent = send_all(fd, body, len);
+		sent = hk_send_all(fd, body, len);
 	err = recv_status(fd, status);
 	if (err)
 		return report_answer(env, sent ?: err);

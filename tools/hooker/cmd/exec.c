@@ -25,6 +25,7 @@
 #include <unistd.h>
 #include "cmd.h"
 #include "../carrier/carrier.h"
+#include "../relay/io.h"
 #include "../relay/policy.h"
 
 /* As env(1) and its like have it */
@@ -303,18 +304,8 @@ static void daemon_child(const struct exec *x, int out, int err)
 static bool is_ready(int fd)
 {
 	char text[sizeof(READY)] = "";
-	size_t len = 0;
-	ssize_t n;
 
-	while (len < sizeof(READY) - 1) {
-		n = read(fd, text + len, sizeof(READY) - 1 - len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		len += n;
-	}
-	return !strcmp(text, READY);
+	return hk_read_all(fd, text, sizeof(READY) - 1) >= 0 && !strcmp(text, READY);
 }
 
 /* What it had to say is of interest only if it does not run */

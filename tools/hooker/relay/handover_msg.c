@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "handover.h"
+#include "io.h"
 #include "private.h"
 
 #define MAGIC		0x484b484f
@@ -37,40 +38,6 @@ const __u32 hk_setup_abi[HK_SETUP_ABI] = {
 	sizeof(struct hk_path), HK_SYNACK_MAX, HK_MAX_FLOWS, HK_MAX_POLICY,
 };
 
-static int send_all(int fd, const void *data, size_t len)
-{
-	const char *p = data;
-	ssize_t n;
-
-	while (len) {
-		n = send(fd, p, len, MSG_NOSIGNAL);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -EPIPE;
-		p += n;
-		len -= n;
-	}
-	return 0;
-}
-
-static int recv_all(int fd, void *data, size_t len)
-{
-	char *p = data;
-	ssize_t n;
-
-	while (len) {
-		n = recv(fd, p, len, 0);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -EPIPE;
-		p += n;
-		len -= n;
-	}
-	return 0;
-}
-
 /**
  * hk_send_line - a line of text instead of a message
  * @fd:	 to whom
@@ -89,7 +56,7 @@ int hk_send_line(int fd, const char *fmt, ...)
 	va_end(ap);
 	len = strlen(line);
 	line[len] = '\n';
-	return send_all(fd, line, len + 1);
+	return hk_send_all(fd, line, len + 1);
 }
 
 static int send_header(int fd, const struct header *hdr, const int *fds)
@@ -127,7 +94,7 @@ int hk_send_message(int fd, enum hk_message type, const void *data, __u32 len)
 	struct header hdr = { .magic = MAGIC, .type = type, .len = len };
 	int err = send_header(fd, &hdr, NULL);
 
-	return err ?: send_all(fd, data, len);
+	return err ?: hk_send_all(fd, data, len);
 }
 
 /**
@@ -233,6 +200,7 @@ int hk_recv_message(int fd, enum hk_message type, void *data, __u32 len, char *l
 {
 	struct header hdr;
 	int fds[FDS_MAX];
+	ssize_t n;
 	int err;
 
 	err = recv_header(fd, &hdr, fds);
@@ -245,7 +213,10 @@ int hk_recv_message(int fd, enum hk_message type, void *data, __u32 len, char *l
 	hk_close_fds(fds, hdr.nr_fds);
 	if (hdr.type != type || hdr.len != len || hdr.nr_fds)
 		return -EBADMSG;
-	return recv_all(fd, data, len);
+	n = hk_read_all(fd, data, len);
+	if (n < 0)
+		return n;
+	return (size_t)n == len ? 0 : -EPIPE;
 }
 
 /**

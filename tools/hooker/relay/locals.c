@@ -6,13 +6,13 @@
  */
 #include <errno.h>
 #include <ifaddrs.h>
-#include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "../carrier/netlink.h"
 #include "../tcp/addr.h"
 #include "host.h"
 #include "log.h"
@@ -72,11 +72,11 @@ static int sync_locals(struct hk_relay *r)
  */
 int hk_locals_open(struct hk_relay *r)
 {
-	int groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_LINK;
+	const unsigned int groups = RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_LINK;
 	int err = 0;
 
-	r->addr_events = mnl_socket_open2(NETLINK_ROUTE, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (!r->addr_events || mnl_socket_bind(r->addr_events, groups, MNL_SOCKET_AUTOPID) < 0)
+	r->addr_events = hk_netlink_open(NETLINK_ROUTE, SOCK_NONBLOCK, groups);
+	if (!r->addr_events)
 		err = -errno;
 	if (!err)
 		err = hk_relay_poll(r, EPOLL_CTL_ADD, mnl_socket_get_fd(r->addr_events), EPOLLIN,

@@ -13,7 +13,6 @@
  * packets would go on to the main table and leave the host.
  */
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -22,6 +21,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "../carrier/netlink.h"
 #include "route.h"
 
 #define REQUEST_MAX	512	/* any of the requests below, with room to spare */
@@ -41,23 +41,6 @@ struct steering {
 	int			family, lo;
 	bool			foreign;
 };
-
-static int transact(struct mnl_socket *nl, struct nlmsghdr *nlh, mnl_cb_t cb, void *data)
-{
-	char buf[MNL_SOCKET_BUFFER_SIZE];
-	ssize_t len;
-	int ret;
-
-	if (mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
-		return -errno;
-	do {
-		len = mnl_socket_recvfrom(nl, buf, sizeof(buf));
-		if (len < 0)
-			return -errno;
-		ret = mnl_cb_run(buf, len, nlh->nlmsg_seq, mnl_socket_get_portid(nl), cb, data);
-	} while (ret > MNL_CB_STOP);
-	return ret < 0 ? -errno : 0;
-}
 
 static struct nlmsghdr *put_rule(char *buf, const struct steering *st, __u16 type, __u16 flags)
 {
@@ -181,7 +164,7 @@ static int check_rules(struct steering *st)
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	frh = mnl_nlmsg_put_extra_header(nlh, sizeof(*frh));
 	frh->family = st->family;
-	return transact(st->nl, nlh, check_rule, st);
+	return hk_netlink_ask(st->nl, nlh, check_rule, st);
 }
 
 /* Asks for one table only: a router's main table may have a million routes */
@@ -197,7 +180,7 @@ static int check_table(struct steering *st)
 	rtm = mnl_nlmsg_put_extra_header(nlh, sizeof(*rtm));
 	rtm->rtm_family = st->family;
 	mnl_attr_put_u32(nlh, RTA_TABLE, st->route->table);
-	err = transact(st->nl, nlh, check_route, st);
+	err = hk_netlink_ask(st->nl, nlh, check_route, st);
 	return err == -ENOENT ? 0 : err;	/* no such table yet */
 }
 
@@ -212,18 +195,21 @@ static int check_ours(struct steering *st)
 	return err;
 }
 
+static int tell(const struct steering *st, const struct nlmsghdr *nlh)
+{
+	return hk_netlink_ask(st->nl, nlh, NULL, NULL);
+}
+
 static int add_family(struct steering *st)
 {
 	char buf[REQUEST_MAX];
 	int err;
 
-	err = transact(st->nl, put_route(buf, st, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL),
-		       NULL, NULL);
+	err = tell(st, put_route(buf, st, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL));
 	if (err && err != -EEXIST)
 		return err;
 	/* Without NLM_F_EXCL the kernel would take a second rule like the first */
-	err = transact(st->nl, put_rule(buf, st, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL),
-		       NULL, NULL);
+	err = tell(st, put_rule(buf, st, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL));
 	return err == -EEXIST ? 0 : err;
 }
 
@@ -239,9 +225,9 @@ static int del_family(struct steering *st)
 	int err, err_route;
 
 	do {
-		err = transact(st->nl, put_rule(buf, st, RTM_DELRULE, 0), NULL, NULL);
+		err = tell(st, put_rule(buf, st, RTM_DELRULE, 0));
 	} while (!err);		/* until the last: somebody may have restored it twice */
-	err_route = transact(st->nl, put_route(buf, st, RTM_DELROUTE, 0), NULL, NULL);
+	err_route = tell(st, put_route(buf, st, RTM_DELROUTE, 0));
 	if (!is_missing(err))
 		return err;
 	return is_missing(err_route) ? 0 : err_route;
@@ -273,17 +259,12 @@ static int get_lo(bool *up)
 
 static struct mnl_socket *open_rtnetlink(void)
 {
-	struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	struct mnl_socket *nl = hk_netlink_open(NETLINK_ROUTE, 0, 0);
 	int on = 1;
 
-	if (!nl)
-		return NULL;
-	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0) {
-		mnl_socket_close(nl);
-		return NULL;
-	}
 	/* Lets the kernel filter dumps; one too old for it dumps all, and check_route() filters */
-	mnl_socket_setsockopt(nl, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
+	if (nl)
+		mnl_socket_setsockopt(nl, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
 	return nl;
 }
 
