@@ -181,7 +181,7 @@ struct sim {
 	__u64			trace;
 	unsigned int		overhead;
 
-	/* private: of sim.c */
+	/* private: of the link */
 	__u64			random;
 	struct sim_packet	**heap;
 	size_t			nr_heap, cap_heap;
