@@ -689,7 +689,7 @@ start_hookers()
 	wait_line "$(bg_out hooker-s)" '^hooker: ready' || die "$(hooker_log s)"
 }
 
-# counter HOST NAME...: their values, all of the same moment
+# counter HOST NAME...: their values, numbers or words, all of the same moment
 counter()
 {
 	local host=$1 stats name values=
@@ -697,7 +697,7 @@ counter()
 	shift
 	stats=$'\n'$(hooker_show "$host" stats)
 	for name; do
-		[[ $stats =~ $'\n'[[:blank:]]*$name[[:blank:]]+([0-9]+) ]] || return 1
+		[[ $stats =~ $'\n'[[:blank:]]*$name[[:blank:]]+([^[:space:]]+) ]] || return 1
 		values+=${values:+ }${BASH_REMATCH[1]}
 	done
 	echo "$values"
