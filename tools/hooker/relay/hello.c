@@ -7,8 +7,9 @@
  * HELLO goes out on all carriers at once, and the most preferred one that
  * answers is used: the first choice at once, another one when the first choice
  * had a quarter of a round trip more. The first two attempts have the size that
- * the route takes, the last two the smallest. If none is answered, the held
- * connections go back to plain TCP and the path counts as blocked for a while.
+ * the route takes, the last two the smallest. If none is answered, not within HK_GRACE_NS
+ * either, for the other host may be busy, the held connections go back to plain TCP and the path
+ * counts as blocked for a while.
  */
 #include <arpa/inet.h>
 #include <endian.h>
@@ -99,6 +100,7 @@ static void send_attempt(struct hk_peer *peer)
 {
 	struct hk_relay *r = peer->relay;
 	unsigned int i, n = peer->attempts;
+	__u64 due_ns = r->now_ns + peer->rtt_ns * 5 / 4 + RTT_MIN_NS;
 
 	peer->sent_ns[n] = r->now_ns;
 	for (i = 0; i < r->nr_ports; i++) {
@@ -108,7 +110,9 @@ static void send_attempt(struct hk_peer *peer)
 			r->stats[HK_REL_HELLO_SENT]++;
 	}
 	peer->attempts++;
-	hk_timer_arm(&r->timers, &peer->timer, r->now_ns + peer->rtt_ns * 5 / 4 + RTT_MIN_NS);
+	if (peer->attempts == HK_HELLO_TRIES && due_ns < peer->sent_ns[0] + HK_GRACE_NS)
+		due_ns = peer->sent_ns[0] + HK_GRACE_NS;
+	hk_timer_arm(&r->timers, &peer->timer, due_ns);
 }
 
 static __u64 bounded_rtt(__u64 rtt_ns)

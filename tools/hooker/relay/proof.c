@@ -8,7 +8,7 @@
  * it answers at once. They leave when the application calls connect(), so the answer comes back
  * along with the SYN-ACK, and waiting for the one is no longer than for the other. Until then the
  * SYN-ACK is held, and the question repeated, for as long as with HELLO but no less than
- * GRACE_NS: a NAT may have forgotten the association, and the peer doesn't answer before it has
+ * HK_GRACE_NS: a NAT may have forgotten the association, and the peer doesn't answer before it has
  * found the new path to be valid; or its host is busy. If nothing comes, what waits is given back
  * to plain TCP, and so is at once what comes after it, until an answer comes or the association
  * ends by its timers.
@@ -28,7 +28,6 @@
 #define FRESH_NS	(1 * NSEC_PER_SEC)
 #define DOUBT_PTOS	2
 #define LATE_NS		(5 * NSEC_PER_MSEC)
-#define GRACE_NS	(300 * NSEC_PER_MSEC)
 #define RTT_MAX_NS	(900 * NSEC_PER_MSEC)
 
 /* An answer that is as fast as the SYN-ACK, and a quarter of the time more */
@@ -41,7 +40,7 @@ static __u64 all_tries_ns(__u64 rtt_ns)
 {
 	__u64 ns = HK_HELLO_TRIES * try_ns(rtt_ns);
 
-	return ns > GRACE_NS ? ns : GRACE_NS;
+	return ns > HK_GRACE_NS ? ns : HK_GRACE_NS;
 }
 
 /**

@@ -15,11 +15,11 @@ DELAY_MS=15
 RTT_US=$((2 * DELAY_MS * 1000))
 
 # What a hooker that is not used may add to connect(): less than a round trip, on a busy machine.
-SLACK_US=20000
+SLACK_US=25000
 
-# Four HELLOs, each awaited for 5/4 of a round trip and 5 ms; then scheduling.
-HELLO_US=$((4 * (RTT_US * 5 / 4 + 5000)))
-SLACK_ONE_US=40000
+# Four HELLOs, each awaited for 5/4 of a round trip and 5 ms, but 300 ms at least; then scheduling.
+HELLO_US=300000
+SLACK_ONE_US=100000			# of one measurement: less than waiting for all of them
 
 declare -A PLAIN_US=() REFUSED_US=()
 
