@@ -19,7 +19,7 @@ take_over()
 		cat "$(bg_err "old-$host")"
 		return 1
 	}
-	bg_wait "old-$host" 5 || {
+	bg_wait "old-$host" || {
 		echo "old daemon: exit status $?"
 		cat "$(bg_err "old-$host")"
 		return 1
@@ -30,18 +30,6 @@ take_over()
 take_over_both()
 {
 	take_over c "$@" && take_over s "$@"
-}
-
-# both_succeed NAME: clients, as NAME4 and NAME6
-both_succeed()
-{
-	local v result=0
-
-	for v in 4 6; do
-		bg_wait "$1$v" 40 || result=1
-		cat "$(bg_out "$1$v")"
-	done
-	return $result
 }
 
 start()
@@ -56,7 +44,7 @@ one_is_carried_by()
 	local proto
 
 	link_reset
-	tapp c -t 6 --up 100k --down 100k "$(addr s "$2")" "$3" || return
+	tapp c -t 30 --up 100k --down 100k "$(addr s "$2")" "$3" || return
 	link_stats
 	[ "$(link_get both "$1" payload_bytes)" -ge 200000 ] || return
 	for proto in 6 17 136 253; do

@@ -111,7 +111,10 @@ window_is_kept()
 	[ "$after" -ge "$before" ]
 }
 
-# Nobody reads for a while, so that senders' buffers are full.
+# Nobody reads for a while, so that senders' buffers are full. It takes long to empty them over
+# the link, so they still are when the daemon looks.
+holds_much() { [ "$(counter c memory_bytes)" -gt $((40 << 20)) ]; }
+
 too_little_memory()
 {
 	fails_with "need more memory" on c timeout 10 "$HOOKER" run --name "$(hooker_name c)" \
@@ -120,21 +123,20 @@ too_little_memory()
 
 windows()
 {
-	local what="hand-over with grown windows" up=$((25 << 20))
+	local what="hand-over with grown windows"
 
 	link_set both delay 25ms queue 1m
 	start
-	start_transfer bulk --up $up
-	wait_for 5 window_has_grown || note "$what: they don't"
+	start_lasting bulk --down 0
+	wait_for 60 window_has_grown || note "$what: they don't"
 	tap_check "$what: they stay" window_is_kept
 	tap_check "$what: of senders" take_over c
-	tap_check "$what: transfers complete" both_succeed bulk
-	tap_check "$what: server has every byte" server_verified $PORT 0 2 $up
-	on_bg c many "$TAPP" client -t 40 -P 40 --up 2m --server-pause 1k:3000 "$(addr s)" $PORT
-	sleep 1.5
+	tap_check "$what: every byte arrives" ends_whole bulk
+	on_bg c many "$TAPP" client -t 60 -P 40 --up 2m --server-pause 1k:3000 "$(addr s)" $PORT
+	wait_for 60 holds_much || note "$what: buffers are not full"
 	tap_check "$what: not with too little memory" too_little_memory
 	tap_check "$what: with enough" take_over c --memory 256
-	tap_check "$what: all is delivered" bg_wait many 40
+	tap_check "$what: all is delivered" bg_wait many
 	tap_check "$what: nothing was lost" nothing_was_lost
 	link_set "${LINK[@]}"
 	stop_both "$what"
@@ -148,18 +150,18 @@ nr_partial() { echo $(($(counter c tx_partial_coverage) + $(counter s tx_partial
 # What both ends of a stream have agreed on when it was opened
 coverage()
 {
-	local what="hand-over with \"cover header\"" up=$((20 << 20)) before host
+	local what="hand-over with \"cover header\"" before host
 
 	start
 	for host in c s; do
 		policy $host add port $PORT cover header || die "no rule"
 	done
-	start_transfer bulk --up $up --down $up
-	wait_for 5 have_carried 2 300000 || note "$what: no transfer to interrupt"
+	start_lasting bulk
+	wait_for 60 is_in_midst 300000 || note "$what: no transfer to interrupt"
 	tap_check "$what: both hosts" take_over_both
 	before=$(nr_partial)
-	tap_check "$what: transfers complete" both_succeed bulk
-	tap_check "$what: server has every byte" server_verified $PORT 0 2 $up
+	tap_check "$what: transfers go on" get_further 4000000
+	tap_check "$what: every byte arrives" ends_whole bulk
 	tap_range "$what: datagrams covered in part" 5000 $(($(nr_partial) - before)) 1000000000
 	tap_check "$what: nothing was lost" nothing_was_lost
 	stop_both "$what"
@@ -179,18 +181,18 @@ all_use()
 
 fallen_back()
 {
-	local what="hand-over after a fall-back" up=$((8 << 20))
+	local what="hand-over after a fall-back"
 
 	start
-	start_transfer bulk --up $up --down $up
-	wait_for 5 have_carried 2 300000 || note "$what: no transfer to interrupt"
+	start_lasting bulk
+	wait_for 60 is_in_midst 300000 || note "$what: no transfer to interrupt"
 	link_set both blackhole 136
-	tap_check "$what: UDP is in use" wait_for 5 all_use udp
+	tap_check "$what: UDP is in use" wait_for 60 all_use udp
 	tap_check "$what: both hosts" take_over_both
 	link_set both blackhole none
 	tap_check "$what: it still is" all_use udp
-	tap_check "$what: transfers complete" both_succeed bulk
-	tap_check "$what: server has every byte" server_verified $PORT 0 2 $up
+	tap_check "$what: transfers go on" get_further
+	tap_check "$what: every byte arrives" ends_whole bulk
 	tap_check "$what: new connections use it" carried_by 17 4 $PORT
 	tap_check "$what: nothing was lost" nothing_was_lost
 	stop_both "$what"
@@ -226,7 +228,7 @@ counts_go_on()
 	take_over s || return
 	has_counted "$device" "$mechanism" || return
 	tapp c --up 1m "$(addr s)" $PORT || return
-	wait_for 3 has_counted $((device + 500)) $((mechanism + 500)) || {
+	wait_for 30 has_counted $((device + 500)) $((mechanism + 500)) || {
 		echo "before: $device, $mechanism"
 		hooker_show s xdp
 		return 1
@@ -245,7 +247,7 @@ removed()
 
 mechanisms()
 {
-	local what="hand-over with mechanisms" up=$((8 << 20)) host v
+	local what="hand-over with mechanisms" host v
 
 	start --udplite deployed
 	serve $PORT_EXP
@@ -253,13 +255,13 @@ mechanisms()
 		proto $host add "$EXP" || die "no mechanism"
 	done
 	policy c add out port $PORT_EXP via exp253 || die "no rule"
-	start_transfer bulk --up $up --down $up
-	wait_for 5 have_carried 2 300000 || note "$what: no transfer to interrupt"
+	start_lasting bulk
+	wait_for 60 is_in_midst 300000 || note "$what: no transfer to interrupt"
 	tap_check "$what: both hosts" take_over_both
 	tap_check "$what: both hosts again" take_over_both
 	tap_check "$what: they are there" has_mechanisms
-	tap_check "$what: transfers complete" both_succeed bulk
-	tap_check "$what: server has every byte" server_verified $PORT 0 2 $up
+	tap_check "$what: transfers go on" get_further
+	tap_check "$what: every byte arrives" ends_whole bulk
 	for v in 4 6; do
 		tap_check "$what: UDP-Lite carries, IPv$v" carried_by 136 $v $PORT
 		tap_check "$what: another one carries, IPv$v" carried_by 253 $v $PORT_EXP
@@ -284,7 +286,7 @@ sends_frames()
 
 af_xdp()
 {
-	local what="hand-over with AF_XDP" up=$((8 << 20))
+	local what="hand-over with AF_XDP"
 
 	start --carrier xsk
 	if [ -z "$(counter c xsk_frames)" ]; then
@@ -295,12 +297,12 @@ af_xdp()
 		return
 	fi
 	# a queue that another socket has left is busy for a moment, and datagrams take sockets
-	tap_check "$what: frames are sent" wait_for 5 sends_frames
-	start_transfer bulk --up $up --down $up
-	wait_for 5 have_carried 2 300000 || note "$what: no transfer to interrupt"
+	tap_check "$what: frames are sent" wait_for 30 sends_frames
+	start_lasting bulk
+	wait_for 60 is_in_midst 300000 || note "$what: no transfer to interrupt"
 	tap_check "$what: both hosts" take_over_both
-	tap_check "$what: transfers complete" both_succeed bulk
-	tap_check "$what: frames are sent afterwards" wait_for 5 sends_frames
+	tap_check "$what: transfers complete" ends_whole bulk
+	tap_check "$what: frames are sent afterwards" wait_for 30 sends_frames
 	stop_both "$what"
 }
 
@@ -313,14 +315,14 @@ hello()
 {
 	local what="hand-over in HELLO"
 
-	link_set both delay 200ms blackhole 17
+	link_set both delay 300ms blackhole 17
 	start --proto udp
-	on_bg c first "$TAPP" client -t 10 --up 10k --down 10k "$(addr s)" $PORT
-	wait_for 3 waits_for_hello || note "$what: there is none"
+	on_bg c first "$TAPP" client -t 60 --up 10k --down 10k "$(addr s)" $PORT
+	wait_for 30 waits_for_hello || note "$what: there is none"
 	tap_check "$what: of the client's host" take_over c
 	tap_check "$what: it goes on" waits_for_hello
 	link_set both blackhole none
-	tap_check "$what: the connection succeeds" bg_wait first 10
+	tap_check "$what: the connection succeeds" bg_wait first
 	tap_check "$what: it was held for it" [ "$(counter c flows_left_native)" -eq 0 ]
 	tap_check "$what: and is carried" [ "$(counter c flows_active)" -eq 1 ]
 	link_set "${LINK[@]}"
@@ -341,19 +343,20 @@ killed()
 	local what="new daemon is killed" i
 
 	start
-	start_transfer bulk --up 8m --down 8m
-	wait_for 5 have_carried 2 300000 || note "$what: no transfer to interrupt"
+	start_lasting bulk
+	wait_for 60 is_in_midst 300000 || note "$what: no transfer to interrupt"
 	for i in 1 2 3; do
 		hooker_signal c STOP
 		on_bg c doomed "$HOOKER" run --name "$(hooker_name c)" --takeover
-		wait_for 3 waits_for_answer || note "$what: it did not ask"
+		wait_for 10 waits_for_answer || note "$what: it did not ask"
 		bg_signal doomed KILL
-		bg_wait doomed 5 2>/dev/null	# bash says that it was killed
+		bg_wait doomed 2>/dev/null	# bash says that it was killed
 		hooker_signal c CONT
 		tap_check "$what, $i: the old one goes on" counter c flows
 	done
 	tap_check "$what: the next one succeeds" take_over c
-	tap_check "$what: transfers complete" both_succeed bulk
+	tap_check "$what: transfers go on" get_further
+	tap_check "$what: transfers complete" ends_whole bulk
 	tap_check "$what: nothing was lost" nothing_was_lost
 	stop_both "$what"
 }
@@ -361,7 +364,7 @@ killed()
 need_hooker
 need_tapp
 EXP=$(find_object exp253.bpf.o) || skip_all "exp253.bpf.o is not built [variant]"
-tap_plan $((15 + 12 + 9 + 11 + 16 + 8 + 9 + 10))
+tap_plan $((15 + 11 + 9 + 11 + 16 + 8 + 9 + 11))
 topo_up "${LINK[@]}"
 rules
 windows

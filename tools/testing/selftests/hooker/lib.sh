@@ -433,6 +433,7 @@ topo_up()
 		die "linkem does not start: $(cat "$(bg_err linkem)")"
 	for host in c s; do
 		wait_for 30 lib_has_carrier $host || die "host $host: no carrier"
+		wait_for 30 lib_has_addresses $host || die "host $host: no address"
 		state_save $host
 	done
 }
@@ -508,6 +509,13 @@ import socket, struct
 s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
 s.send(struct.pack("=IHHIIBBH", 20, 1 << 8 | 2, 5, 1, 0, 0, 0, 0))
 raise SystemExit(-struct.unpack_from("=i", s.recv(4096), 16)[0])'
+
+# The kernel adds the link-local one, and its route, a while after the device is up
+lib_has_addresses()
+{
+	[ ! -e /proc/net/if_inet6 ] ||
+		ip -n "$LIB_ID$1" -6 route show table local | grep -q '^local fe80:'
+}
 
 lib_has_carrier() { ip -n "$LIB_ID$1" link show eth0 | grep -q 'state UP'; }
 
@@ -613,6 +621,44 @@ start_transfer()
 	for v in 4 6; do
 		on_bg c "$name$v" "$TAPP" client -t 60 "$@" "$(addr s $v)" "$PORT"
 	done
+}
+
+# start_lasting NAME [OPTION...]: the same in both directions, until ends_whole NAME
+#
+# For what happens in the midst of a transfer: a number of bytes is through before it happens, or
+# takes long afterwards, as the machine pleases.
+start_lasting()
+{
+	rm -f "$LIB_TMP/$1.until"
+	start_transfer "$1" --up 4g --down 4g --until "$LIB_TMP/$1.until" "${@:2}"
+}
+
+# ends_whole NAME: they end now, well, and each side has what the other one has sent
+ends_whole()
+{
+	local v result=0
+
+	: >"$LIB_TMP/$1.until"
+	for v in 4 6; do
+		bg_wait "$1$v" || result=1
+		grep -E '^(result|total_us|sent_bytes|verified_bytes)=' "$(bg_out "$1$v")" |
+			paste -sd' '
+	done
+	[ $result -eq 0 ] && wait_for 60 server_agrees "$1"
+}
+
+# server_agrees NAME: it has served two with those numbers of bytes; addresses may be translated
+server_agrees()
+{
+	local v
+
+	[ -z "$(comm -23 <(
+		for v in 4 6; do
+			sed -n 's/^sent_bytes=//p; s/^verified_bytes=//p' "$(bg_out "$1$v")" |
+				paste -sd' '
+		done | sort) <(
+		served "$PORT" 0 | sed -nE \
+			's/.* result=ok recv_bytes=([0-9]+) sent_bytes=([0-9]+) .*/\1 \2/p' | sort))" ]
 }
 
 # clients_ended NAME: both
@@ -749,6 +795,18 @@ is_in_midst()
 		[ "$(hooker_show $host flows -j | json_values net_to_app_bytes |
 			awk -v min="${1:-100000}" '$1 > min' | wc -l)" -eq 2 ] || return 1
 	done
+}
+
+# get_further [BYTES]: both get so much more in either direction than they have
+get_further()
+{
+	local most
+
+	most=$({
+		hooker_show c flows -j
+		hooker_show s flows -j
+	} | json_values net_to_app_bytes | sort -n | tail -n 1)
+	wait_for 60 is_in_midst $((${most:-0} + ${1:-500000}))
 }
 
 # json_values KEY: each value of that key on stdin, one a line, quotes removed

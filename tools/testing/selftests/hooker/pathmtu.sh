@@ -111,10 +111,11 @@ no_fragments()
 # changed COMMAND...: in the midst of the transfers
 changed()
 {
-	start_both $BYTES
-	wait_for 30 is_in_midst 500000 || return 101
+	start_lasting moving
+	wait_for 60 is_in_midst 500000 || return 101
 	"$@" || return 102
-	finish_both $BYTES || return 103
+	get_further 3000000 || return 103
+	ends_whole moving || return 103
 	show_peers
 	[ "$(link_get both 6 with_payload)" -eq 0 ] || return 104
 	no_fragments
@@ -149,7 +150,7 @@ set_device() { ip -n "$(netns "$1")" link set eth0 mtu "$2"; }
 own_device()
 {
 	changed set_device c 1400 || return
-	settles c 1400 1 && settles s 1404 || return 1
+	settles c 1400 8 && settles s 1404 || return 1
 	[ "$(sum c black_holes)" -eq 0 ] && [ "$(sum c mtu_hints)" -eq 2 ] || return 2
 	[ "$(sum s black_holes)" -eq 2 ]
 }
@@ -190,7 +191,8 @@ jumbo()
 	for v in 4 6; do
 		[ "$(peer_value c $v datagram_bytes)" -eq $((1500 - HEADERS[$v])) ] || return 2
 	done
-	[ "$(sum c mtu_probes_sent)" -eq 2 ] || return 3
+	# one each, unless it is lost with what else a full queue has no room for
+	[ "$(sum c mtu_probes_sent)" -le 4 ] || return 3
 	changed link_set mtu 1500 || return
 	settles c 1500 && settles s 1500 || return 4
 	[ "$(sum c black_holes)" -eq 2 ]
@@ -234,7 +236,7 @@ run "the path shrinks, a router tells" with_message
 run "the device shrinks" own_device
 set_device c 1500
 run "small from the start, without a word" from_the_start no $STEP
-run "small from the start, a router tells" from_the_start yes 1
+run "small from the start, a router tells" from_the_start yes 8
 set_mtu 9000
 run "jumbo frames, and a path that loses them" jumbo
 set_mtu 1500

@@ -12,20 +12,8 @@ PORT=5000
 ECHO_PORT=7000
 ECHOES=80			# 10 ms each
 LINK=(both delay 5ms rate 100mbit queue 8m)
-SIZE=$((8 << 20))		# 0.7 s in each direction
 
 proto() { hooker_do "$1" proto "${@:2}"; }
-
-# start_transfer NAME OPTION...: over each family, as NAME4 and NAME6
-start_transfer()
-{
-	local name=$1 v
-
-	shift
-	for v in 4 6; do
-		on_bg c "$name$v" "$TAPP" client -t 30 "$@" "$(addr s $v)" $PORT
-	done
-}
 
 # ends NAME STATUS: both clients, with that exit status
 ends()
@@ -33,7 +21,7 @@ ends()
 	local v rc result=0
 
 	for v in 4 6; do
-		bg_wait "$1$v" 30
+		bg_wait "$1$v"
 		rc=$?
 		[ $rc -eq "$2" ] || { echo "IPv$v: $rc"; result=1; }
 		cat "$(bg_out "$1$v")"
@@ -87,22 +75,22 @@ start()
 	local what="$1, $2" args=("${@:3}")
 
 	HOOKER_ARGS_c="--udplite $1" HOOKER_ARGS_s="--udplite $2" start_hookers "${args[@]}"
-	tapp_serve s $PORT -t 40 || die "no server"
-	start_transfer bulk --up $SIZE --down $SIZE
-	wait_for 5 have_carried 2 300000 || note "$what: no transfer to interrupt"
+	tapp_serve s $PORT -t 60 || die "no server"
+	start_lasting bulk
+	wait_for 60 is_in_midst 300000 || note "$what: no transfer to interrupt"
 	tap_check "$what: UDP-Lite is in use" all_use c udplite
 }
 
 # all_arrive WHAT: of the transfers that were under way
 all_arrive()
 {
-	tap_check "$1: transfers complete" ends bulk 0
-	tap_check "$1: server has every byte" server_verified $PORT 0 2 $SIZE
-	tap_check "$1: UDP is in use" all_use c udp
-	tap_check "$1: on the other host, too" all_use s udp
+	tap_check "$1: UDP is in use" wait_for 60 all_use c udp
+	tap_check "$1: on the other host, too" wait_for 60 all_use s udp
+	tap_check "$1: it carries" get_further
+	tap_check "$1: every byte arrives" ends_whole bulk
 }
 
-goes_on() { tapp c -t 5 --up 1m --down 1m "$(addr s "$1")" $PORT; }
+goes_on() { tapp c -t 30 --up 1m --down 1m "$(addr s "$1")" $PORT; }
 
 # on_one_host HOST CLIENT SERVER: the other one follows
 on_one_host()
@@ -154,7 +142,7 @@ no_other()
 	tap_check "$what: by force" proto "$1" del udplite force
 	tap_check "$what: said so" log_has "$1" "2 ended, which may use no other"
 	tap_check "$what: the client's connections are reset" ends bulk 3
-	tap_check "$what: and the server's" wait_for 3 has_served $PORT 2
+	tap_check "$what: and the server's" wait_for 30 has_served $PORT 2
 	for v in 4 6; do
 		tap_check "$what: new connections are plain TCP, IPv$v" goes_on $v
 	done

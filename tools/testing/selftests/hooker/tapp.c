@@ -22,7 +22,7 @@ enum {
 	OPT_CLIENT = 256, OPT_SERVER = 512,	/* added to the role options' own values */
 	OPT_END = 1, OPT_CUT, OPT_PAUSE, OPT_AFTER_EOF, OPT_BLOCKING, OPT_IDLE,
 	OPT_UP = 128, OPT_DOWN, OPT_ECHO, OPT_GREET, OPT_RR, OPT_WRITE, OPT_READ, OPT_BIND,
-	OPT_HOLD, OPT_COUNT_BAD, OPT_GO,
+	OPT_HOLD, OPT_COUNT_BAD, OPT_GO, OPT_UNTIL,
 };
 
 static const struct option long_options[] = {
@@ -37,6 +37,7 @@ static const struct option long_options[] = {
 	{ "hold", required_argument, NULL, OPT_HOLD },
 	{ "count-bad", no_argument, NULL, OPT_COUNT_BAD },
 	{ "go", required_argument, NULL, OPT_GO },
+	{ "until", required_argument, NULL, OPT_UNTIL },
 	{ "client-end", required_argument, NULL, OPT_CLIENT | OPT_END },
 	{ "server-end", required_argument, NULL, OPT_SERVER | OPT_END },
 	{ "client-cut", required_argument, NULL, OPT_CLIENT | OPT_CUT },
@@ -66,6 +67,7 @@ static void usage(FILE *out)
 	      "  --greet N          the server was started with --greet N\n"
 	      "  --count-bad        go on when bits are wrong, and tell how many were\n"
 	      "  --go FILE          nobody sends before it exists\n"
+	      "  --until FILE       both stop sending when it exists; --up and --down are limits\n"
 	      "  --write-size N, --read-size N, --bind ADDRESS, --hold MS\n"
 	      "For each side (--client-..., --server-...):\n"
 	      "  end fin|close|rst  shutdown and read to EOF (default); close; SO_LINGER 0\n"
@@ -214,6 +216,10 @@ static int parse_option(struct tapp_options *opts, int opt, const char *arg)
 	case OPT_GO:
 		opts->go_file = arg;
 		opts->server.after_byte = true;
+		return 0;
+	case OPT_UNTIL:
+		opts->until_file = arg;
+		opts->server.until_eof = true;
 		return 0;
 	case OPT_ECHO:
 		opts->server.echo = true;

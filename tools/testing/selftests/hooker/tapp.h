@@ -60,6 +60,7 @@ enum tapp_end {
  * @read_size:    bytes per recv()
  * @end:          enum tapp_end
  * @after_eof:    send only when the peer has closed its direction
+ * @until_eof:    stop sending then; how many bytes come is the peer's choice
  * @blocking:     blocking calls, one direction after the other; else edge-triggered epoll
  * @echo:         send back what comes in, @send_bytes is not used
  * @send_first:   with blocking calls: send everything, then receive
@@ -70,7 +71,8 @@ enum tapp_end {
 struct tapp_role {
 	__u64	send_bytes, cut_bytes, pause_bytes;
 	__u32	pause_ms, idle_ms, write_size, read_size;
-	__u8	end, after_eof, blocking, echo, send_first, count_bad, lane, after_byte;
+	__u8	after_eof : 1, until_eof : 1;
+	__u8	end, blocking, echo, send_first, count_bad, lane, after_byte;
 };
 
 /*
@@ -93,6 +95,7 @@ _Static_assert(sizeof(struct tapp_request) == 64, "tests count the bytes on the 
  * @recv_expected: bytes that have to come before EOF
  * @timeout_ms:    longest wait without progress
  * @go_file:       do not begin before it exists; NULL: at once
+ * @until_file:    send till it exists, and don't end before; NULL: all there is
  * @send_seed:     pattern sent; @recv_seed likewise
  * @stall_max_ns:  longest time in which no byte could be sent
  * @stall_bytes:   how many had been accepted when that began
@@ -108,7 +111,7 @@ struct tapp_conn {
 	__u64			stall_start_ns, pause_end_ns;
 	int			fd, epoll_fd;
 	unsigned int		timeout_ms;
-	const char		*go_file;
+	const char		*go_file, *until_file;
 	bool			got_eof, can_send, can_recv, fin_sent;
 	__u8			*buf, *check;
 };
@@ -126,7 +129,7 @@ struct tapp_options {
 	struct tapp_role	client, server;
 	__u64			up_bytes, down_bytes, greet_bytes;
 	unsigned int		nr_threads, nr_conns, nr_rr, timeout_ms, hold_ms;
-	const char		*bind_addr, *host, *port, *go_file;
+	const char		*bind_addr, *host, *port, *go_file, *until_file;
 };
 
 int	tapp_client(const struct tapp_options *opts);

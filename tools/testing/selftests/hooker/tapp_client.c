@@ -86,7 +86,7 @@ static void run_client(int fd, const struct tapp_options *opts, __u8 lane, struc
 {
 	struct tapp_conn conn = {
 		.role = opts->client, .fd = fd, .timeout_ms = opts->timeout_ms,
-		.go_file = opts->go_file,
+		.go_file = opts->go_file, .until_file = opts->until_file,
 		.recv_expected = opts->down_bytes, .send_seed = TAPP_SEED_UP,
 		.recv_seed = opts->server.echo ? TAPP_SEED_UP : TAPP_SEED_DOWN,
 	};

@@ -159,6 +159,12 @@ enum tapp_result tapp_recv_pattern(int fd, __u64 seed, __u64 len)
 	return TAPP_OK;
 }
 
+static bool has_enough(const struct tapp_conn *conn)
+{
+	return conn->role.until_eof ? conn->got_eof :
+	       conn->until_file && !access(conn->until_file, F_OK);
+}
+
 static bool may_send(const struct tapp_conn *conn)
 {
 	return conn->sent < conn->role.send_bytes &&
@@ -224,6 +230,9 @@ static enum tapp_result take_eof(struct tapp_conn *conn)
 {
 	conn->got_eof = true;
 	conn->can_recv = false;
+	/* a server that stops because we did: what it has sent is all there is */
+	if (conn->role.until_eof || (conn->until_file && conn->fin_sent))
+		conn->recv_expected = conn->received;
 	return conn->received < conn->recv_expected ? TAPP_EOF : CONTINUE;
 }
 
@@ -280,7 +289,8 @@ static unsigned int pause_left_ms(const struct tapp_conn *conn)
 
 static enum tapp_result finish_sending(struct tapp_conn *conn)
 {
-	if (conn->fin_sent || conn->role.end != TAPP_FIN)
+	if (conn->fin_sent || conn->role.end != TAPP_FIN ||
+	    (conn->until_file && !has_enough(conn)))
 		return CONTINUE;
 	conn->fin_sent = true;
 	return shutdown(conn->fd, SHUT_WR) ? tapp_errno_result(errno) : CONTINUE;
@@ -359,6 +369,8 @@ static enum tapp_result step_epoll(struct tapp_conn *conn)
 	bool idle = true;
 	enum tapp_result result = CONTINUE;
 
+	if (conn->sent < conn->role.send_bytes && has_enough(conn))
+		conn->role.send_bytes = conn->sent;
 	if (may_send(conn) && conn->can_send) {
 		result = send_some(conn);
 		idle = false;
@@ -425,7 +437,7 @@ static enum tapp_result wait_go(const struct tapp_conn *conn)
 	while (conn->go_file && access(conn->go_file, F_OK)) {
 		if (tapp_now_ns() > end_ns)
 			return TAPP_TIMEOUT;
-		sleep_ms(5);
+		sleep_ms(20);
 	}
 	return TAPP_OK;
 }

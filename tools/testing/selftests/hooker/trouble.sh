@@ -126,10 +126,11 @@ is_swallowed() { [ "$(link_get "$1" 6 dropped_blackhole)" -ge "$2" ]; }
 # interrupted WHAT COMMAND...: the command stops the transfers in their midst for seconds
 interrupted()
 {
-	start_both --up 6m --down 6m
-	wait_for 30 is_in_midst || return 1
+	start_lasting moving
+	wait_for 60 is_in_midst || return 1
 	"$@"
-	finish_both $((6 << 20))
+	get_further || return 2
+	ends_whole moving
 }
 
 black_hole()
