@@ -9,16 +9,6 @@
 
 PORT=5000
 
-# open_flows NAME: one over each family, which stay until they are told to end
-open_flows()
-{
-	local v
-
-	for v in 4 6; do
-		on_bg c "$1$v" "$TAPP" client -t 60 --up 20m --down 20m "$(addr s $v)" $PORT
-	done
-}
-
 # carried FAMILY: a transfer; TCP_BYTES: what of it was in TCP
 carried()
 {
@@ -42,8 +32,6 @@ vm_bytes() { awk '/^VmSize:/ { print $2 * 1024 }' "/proc/$(bg_pid "hooker-$1")/s
 # The daemon looks at its limits now and then. It can say so while it has a descriptor left for that
 takes_no_more() { [ "$(counter "$1" takes_new)" = no ]; }
 
-has_two_flows() { [ "$(nr_flows c)" -eq 2 ] && [ "$(nr_flows s)" -eq 2 ]; }
-
 ENOUGH=16000
 
 # Until it has noticed it has too few for what begins then, but not none
@@ -53,23 +41,28 @@ short_of_descriptors()
 
 	start_hookers
 	tapp_serve s $PORT -t 60 || die "no server"
-	open_flows old
-	wait_for 30 has_two_flows || note "$what: no connections"
+	start_lasting old
+	wait_for 60 is_in_midst || note "$what: no connections"
 	limit "$host" nofile $(($(nr_fds "$host") + 20)) || die "prlimit"
 	wait_for 30 takes_no_more "$host" || note "$what: not noticed"
 	limit "$host" nofile 16
 	for v in 4 6; do
 		tap_check "$what: new ones are plain TCP, IPv$v" plain_tcp_carries $v
 	done
-	for v in 4 6; do
-		tap_check "$what: the old one goes on, IPv$v" bg_wait old$v
-	done
+	tap_check "$what: the old ones go on" are_carried
+	tap_check "$what: and every byte arrives" ends_whole old
 	limit "$host" nofile "$ENOUGH"
 	for v in 4 6; do
 		tap_check "$what: no more: hooked, IPv$v" wait_for 30 is_hooked $v
 	done
 	stop_both "$what"
 }
+
+nr_carried() { echo $(($(link_get both 136 payload_bytes) + $(link_get both 17 payload_bytes))); }
+has_carried() { [ "$(nr_carried)" -ge "$1" ]; }
+
+# Who has no descriptor can't be asked for it
+are_carried() { wait_for 60 has_carried $(($(nr_carried) + 2000000)); }
 
 # What it has freed it may use again, so new connections may be either.
 short_of_memory()
@@ -78,16 +71,17 @@ short_of_memory()
 
 	start_hookers
 	tapp_serve s $PORT -t 60 || die "no server"
-	open_flows old
-	wait_for 30 has_two_flows || note "$what: no connections"
+	start_lasting old
+	wait_for 60 is_in_midst || note "$what: no connections"
 	limit "$1" as "$(vm_bytes "$1")" || die "prlimit"
 	for v in 4 6; do
 		on_bg c new$v "$TAPP" client -t 60 --up 8m --down 8m "$(addr s $v)" $PORT
 	done
 	for v in 4 6; do
-		tap_check "$what: the old one goes on, IPv$v" bg_wait old$v
 		tap_check "$what: a new one works, IPv$v" bg_wait new$v
 	done
+	tap_check "$what: the old ones go on" get_further
+	tap_check "$what: and every byte arrives" ends_whole old
 	stop_both "$what"
 }
 

@@ -59,15 +59,16 @@ disturb()
 	local what=$1 frames
 
 	shift
-	on_bg c moving "$TAPP" client --up $SIZE --down $SIZE "$(addr s)" $PORT
-	sleep 0.2
-	tap_check "$what: transfer was under way" bg_is_running moving
+	start_lasting moving
+	tap_check "$what: transfers are under way" wait_for 60 is_in_midst
 	"$@"
-	tap_check "$what: everything arrives nevertheless" bg_wait moving 30
+	tap_check "$what: everything arrives nevertheless" goes_on_whole
 	frames=$(counter c xsk_frames)
 	both_ways 4
 	tap_check "$what: frames are sent again" has_sent_frames c "$frames" $FRAMES
 }
+
+goes_on_whole() { get_further && ends_whole moving; }
 
 forget_neighbours()
 {
@@ -86,7 +87,7 @@ link_down_up()
 	sleep 0.3
 	ip -n "$(netns c)" link set eth0 up
 	ip -n "$(netns c)" addr add "$(addr c 6)/64" dev eth0 nodad
-	wait_for 5 lib_has_carrier c
+	wait_for 30 lib_has_carrier c
 }
 
 shrink() { ip -n "$(netns c)" link set eth0 mtu 1400; }
