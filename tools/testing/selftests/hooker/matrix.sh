@@ -100,7 +100,7 @@ start_server()
 # run_mode MODE FAMILY FILE: its output goes there
 run_mode()
 {
-	on c "$TMATRIX" client -l "$LIB_LINKEM ctl $LIB_TMP/linkem.sock set" "$LIB_TMP/tm.sock" \
+	on c "$TMATRIX" client -l "$LIB_LINKEM ctl $LIB_TMP/linkem.sock" "$LIB_TMP/tm.sock" \
 		"$(addr s "$2")" "$(addr c "$2")" "$1" >"$3"
 }
 

@@ -95,6 +95,7 @@ void	tm_sync(struct tmx *t);
 void	tm_send_u64(struct tmx *t, __u64 value);
 __u64	tm_recv_u64(struct tmx *t);
 void	tm_link(struct tmx *t, const char *settings);
+__u64	tm_swallowed(struct tmx *t);
 void	tm_sysctl(struct tmx *t, const char *name, int value);
 void	tm_sleep_ms(unsigned int ms);
 __u64	tm_now_ms(void);

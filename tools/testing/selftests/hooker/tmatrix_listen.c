@@ -530,19 +530,22 @@ static void server_epoll_listener(struct tmx *t)
 /* ---- handshakes that lose packets ---- */
 
 /*
- * The SYN vanishes, or what answers it. The link is mended when TCP must have tried, and
- * before it tries again.
+ * The SYN vanishes, or what answers it: so many of them. Then the link is mended, before TCP
+ * tries again: a third SYN has no offer.
  */
-static void lose(struct tmx *t, const char *direction, unsigned int ms)
+static void lose(struct tmx *t, const char *direction, unsigned int nr)
 {
+	__u64 end = tm_now_ms() + WAIT_MS, before;
 	int fd;
 
 	tm_find(t);
+	before = tm_swallowed(t);
 	tm_link(t, direction);
 	fd = tm_socket(t);
 	tm_nonblock(fd, true);
 	tm_connect_fd(t, fd);
-	tm_sleep_ms(ms);
+	while (tm_swallowed(t) < before + nr && tm_now_ms() < end)
+		tm_sleep_ms(10);
 	tm_link(t, "both blackhole none");
 	tm_log(t, "poll: %s", tm_events(tm_poll(fd, POLLOUT, WAIT_MS)));
 	tm_nonblock(fd, false);
@@ -551,18 +554,18 @@ static void lose(struct tmx *t, const char *direction, unsigned int ms)
 
 static void client_syn_lost(struct tmx *t)
 {
-	lose(t, "ab blackhole 6", 300);
+	lose(t, "ab blackhole 6", 1);
 }
 
 static void client_synack_lost(struct tmx *t)
 {
-	lose(t, "ba blackhole 6", 300);
+	lose(t, "ba blackhole 6", 1);
 }
 
 /* Two SYN-ACKs are lost, so the server's third one answers the client's third SYN: a plain one */
 static void client_synack_lost_twice(struct tmx *t)
 {
-	lose(t, "ba blackhole 6", 1500);
+	lose(t, "ba blackhole 6", 2);
 }
 
 /* The handshake takes 80 ms, and the SYN half of it */

@@ -120,8 +120,25 @@ void tm_link(struct tmx *t, const char *settings)
 {
 	char command[512];
 
-	snprintf(command, sizeof(command), "%s %s", t->link ?: "false", settings);
+	snprintf(command, sizeof(command), "%s set %s", t->link ?: "false", settings);
 	tm_check(t, system(command) == 0, "the link's settings could not be changed");
+}
+
+/* TCP packets that the link's black hole has taken */
+__u64 tm_swallowed(struct tmx *t)
+{
+	unsigned long long nr = 0;
+	char command[512];
+	FILE *pipe;
+	int ret;
+
+	snprintf(command, sizeof(command), "%s get both 6 dropped_blackhole",
+		 t->link ?: "false");
+	pipe = popen(command, "r");
+	tm_check(t, pipe, "the link could not be asked");
+	ret = fscanf(pipe, "%llu", &nr);
+	tm_check(t, !pclose(pipe) && ret == 1, "the link did not answer");
+	return nr;
 }
 
 /* Of this network namespace */
