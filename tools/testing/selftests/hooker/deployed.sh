@@ -67,7 +67,7 @@ are_left() { [ "$(how_many "$1")" -eq "$2" ]; }
 ids_are_gone()
 {
 	echo "$2 links, programs and maps"
-	[ "$2" -ge 12 ] && wait_for 3 are_left "$1" 0
+	[ "$2" -ge 12 ] && wait_for 30 are_left "$1" 0
 }
 
 # ends_clean HOST NAME: programs in XDP and tc are links, so `bpftool net` has less to say
@@ -130,7 +130,7 @@ add_idle()
 {
 	ip -n "$(netns s)" link add idle0 type veth peer name idle1
 	ip -n "$(netns s)" link set idle0 up
-	wait_for 5 has_xdp s idle0
+	wait_for 30 has_xdp s idle0
 }
 
 # ping_gets HOST ANSWERS [OPTION...] ADDRESS
@@ -230,10 +230,10 @@ is_carried_by()
 # Over the device that is there, while the other one goes
 goes_meanwhile()
 {
-	add_wire && wait_for 5 has_xdp s new0 || return
+	add_wire && wait_for 30 has_xdp s new0 || return
 	on_bg c meanwhile "$TAPP" client --down 8m "$(addr s)" $PORT
 	ip -n "$(netns c)" link del new0 || return
-	bg_wait meanwhile 10
+	bg_wait meanwhile
 }
 
 add_many()
@@ -244,7 +244,7 @@ add_many()
 		echo "link add many$i type veth peer name many$((i + 1))"
 		echo "link set many$i up"
 		echo "link set many$((i + 1)) up"
-	done | ip -n "$(netns s)" -batch - && wait_for 10 has_nr_with_xdp s $((NR_MANY + 1))
+	done | ip -n "$(netns s)" -batch - && wait_for 30 has_nr_with_xdp s $((NR_MANY + 1))
 }
 
 del_many()
@@ -272,7 +272,7 @@ new_device()
 	add_wire || die "cannot add a second wire"
 	for host in c s; do
 		tap_check "host $host: a device that comes up gets the program" \
-			wait_for 5 has_xdp $host new0
+			wait_for 30 has_xdp $host new0
 	done
 	tap_check "and carries all bytes" transfer c $ADDR_NEW_s
 	tap_check "as UDP-Lite" is_carried_by c $ADDR_NEW_s udplite
@@ -294,7 +294,7 @@ devices()
 	tap_check "$NR_MANY devices come at once and all get the program" add_many
 	tap_check "the daemon still carries" transfer c "$(addr s)"
 	tap_check "they go at once" del_many
-	tap_check "and the daemon knows that" wait_for 5 knows_only_eth0
+	tap_check "and the daemon knows that" wait_for 30 knows_only_eth0
 	pings
 	bg_stop tapp-$PORT
 	for host in c s; do
@@ -315,7 +315,7 @@ is_complained_of() { [ "$(grep -c 'eth0: another XDP program' "$(bg_err hooker-s
 refuses_named()
 {
 	hooker_launch s --dev eth0
-	bg_wait hooker-s 5
+	bg_wait hooker-s
 	[ $? -eq 1 ] && is_complained_of 1
 }
 

@@ -25,6 +25,9 @@ upload()
 		server_verified $PORT "$behind" 1 $BYTES
 }
 
+# has_count HOST KEY NUMBER: the last of them travel back with an acknowledgement
+has_count() { [ "$(of_peer "$1" "$2")" -eq "$3" ]; }
+
 # marked FAMILY: what the link marks is what host s has seen, and host c has been told
 marked()
 {
@@ -39,8 +42,8 @@ marked()
 	echo "marked $marks, before that seen $seen and told $told"
 	hooker_show c peers
 	[ "$marks" -gt 0 ] || return 2
-	[ "$(of_peer s ecn_ce_received)" -eq $((seen + marks)) ] || return 3
-	[ "$(of_peer c ecn_ce_told)" -eq $((told + marks)) ] || return 4
+	wait_for 10 has_count s ecn_ce_received $((seen + marks)) || return 3
+	wait_for 10 has_count c ecn_ce_told $((told + marks)) || return 4
 	[ "$(of_peer c congestion_events)" -gt 0 ] || return 5
 	[ "$(states_of c)" = capable ] || return 6
 	# a checksum that the link got wrong

@@ -14,11 +14,11 @@ LINK=(both delay 5ms rate 40mbit queue 256k)	# 60 MB take 12 s
 # daemon hears an ICMP error and asks for three PTOs; if nothing is under way, it learns from
 # its next keep-alive, 5 s later at most (2 s if it has 4 s to find out that the path is dead). A
 # path that only swallows is given up after 20 s, or what --dead-time says.
-BESIDE_MS=1000
-REMOTE_MS=3000
+BESIDE_MS=2000
+REMOTE_MS=4000
 DEAD_S=4
 IDLE_MS=4000
-DEAD_MS=7000
+DEAD_MS=8000
 DRAIN_MS=3000
 EARLY_MS=-10			# files have the time of the last tick
 
@@ -168,6 +168,8 @@ killed_idle()
 	stop_hookers "$what" c s
 }
 
+is_draining() { [ "$(counter "$1" draining)" = yes ]; }
+
 # terminated HOST: a daemon that is asked to end lets short connections end, too
 terminated()
 {
@@ -182,6 +184,7 @@ terminated()
 	wait_for 30 have_carried 4 0 || note "$what: no short connections"
 	hooker_signal "$1" TERM
 	start=$(now_ms)
+	wait_for 2 is_draining "$1" || note "$what: it doesn't"
 	for v in 4 6; do
 		tap_check "$what: a new connection is plain TCP, IPv$v" plain_tcp_carries $v
 		tap_check "$what: a short one completes, IPv$v" bg_wait short$v
@@ -192,7 +195,7 @@ terminated()
 	rc=$?
 	tap_result $rc "$what: exit status $rc"
 	tap_range "$what: long ones end in time" $((DRAIN_MS - 500)) \
-		"$(ended_after "$start" long)" $((DRAIN_MS + 1000)) ms
+		"$(ended_after "$start" long)" $((DRAIN_MS + 3000)) ms
 	wait_for 30 served_at_least $((served + 2))
 	tap_check "$what: long ones are reset" all_were_reset long "$served"
 	stop_hookers "$what" $other

@@ -52,7 +52,7 @@ goes_by()
 
 	shift 3
 	link_reset
-	on c "$@" "$TAPP" client -t 8 --up $BYTES --down $BYTES "$(addr s "$family")" "$port" \
+	on c "$@" "$TAPP" client -t 30 --up $BYTES --down $BYTES "$(addr s "$family")" "$port" \
 		>"$LIB_TMP/tapp.res" || { cat "$LIB_TMP/tapp.res"; return 1; }
 	used=$(carrier_used)
 	[ "$used" = "$want" ] || { echo "port $port, IPv$family: by $used, not $want"; return 1; }
@@ -214,9 +214,11 @@ shows_rule() { [ "$(hooker_show c flows -j | json_values rule)" = "$1" ]; }
 rule_is_shown()
 {
 	printf 'add pref 77 port %d hold\n' $PORT | rules c || return
-	on_bg c long "$TAPP" client -t 20 --up 3m --down 3m "$(addr s)" $PORT
-	wait_for 5 shows_rule 77
+	rm -f "$LIB_TMP/enough"
+	on_bg c long "$TAPP" client --up 4g --down 4g --until "$LIB_TMP/enough" "$(addr s)" $PORT
+	wait_for 30 shows_rule 77
 	local rc=$?
+	: >"$LIB_TMP/enough"
 	bg_wait long
 	return $rc
 }
@@ -229,7 +231,7 @@ server_heard() { [ "$(hooker_show s peers -j | json_sum rx_datagrams)" -gt 0 ]; 
 # The first connection does not wait for HELLO, and is none of those that come later
 native_first()
 {
-	local rtt_ms=100
+	local rtt_ms=200
 
 	echo "add out native-first" | rules c || return
 	link_set both delay $((rtt_ms / 2))ms
@@ -237,8 +239,8 @@ native_first()
 	[ "$(tapp_get connect_us)" -lt $((rtt_ms * 1800)) ] ||
 		{ echo "connect() took $(tapp_get connect_us) us"; return 1; }
 	link_set both delay ${DELAY_MS}ms
-	wait_for 5 peers_up || { echo "no association"; return 1; }
-	wait_for 3 server_heard || { echo "the server would forget it"; return 1; }
+	wait_for 60 peers_up || { echo "no association"; return 1; }
+	wait_for 60 server_heard || { echo "the server would forget it"; return 1; }
 	goes_by udplite 4 $PORT || return
 	[ "$(counter c flows_left_native)" -eq 1 ]
 }
@@ -429,9 +431,9 @@ exec_passes_signals()
 		on_bg c exec env --default-signal=INT,QUIT "$HOOKER" --name "$(hooker_name c)" \
 			exec -- bash -c "trap 'echo got $sig; exit 33' $sig; echo 1 >$LIB_TMP/exec.started;
 				while :; do sleep 0.02; done"
-		wait_for 5 is_sleeping || { cat "$(bg_err exec)"; return 1; }
+		wait_for 60 is_sleeping || { cat "$(bg_err exec)"; return 1; }
 		bg_signal exec $sig
-		bg_wait exec 5
+		bg_wait exec
 		[ $? -eq 33 ] && grep -qx "got $sig" "$(bg_out exec)" ||
 			{ echo "$sig: $(cat "$(bg_out exec)" "$(bg_err exec)")"; return 1; }
 	done

@@ -22,7 +22,7 @@ if sys.argv[5:] == ['unchecked']:
     if family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_UDP, 101, 1) # UDP_NO_CHECK6_TX
 sock.connect((address, port))
-sock.settimeout(2)
+sock.settimeout(20)
 for i in range(int(sys.argv[4])):
     data = bytes((i + k) % 256 for k in range(1 + i * 7))
     sock.send(data)

@@ -19,7 +19,7 @@ SECONDS_LONG=${SECONDS_LONG:-5}
 PORT=5000
 NR_PORTS=8		# so that ports of closed connections need not be used again at once
 FLOW_MAX=$((16 * 1024))	# bytes of the daemon for an idle connection
-SETTLE=10		# seconds until the last connection is gone
+SETTLE=60		# seconds until the last connection is gone
 
 # What the daemons keep of the most that they once had: tables that have grown, what libc
 # can't return for a few bytes in use.
@@ -162,7 +162,7 @@ hooker_start s || die "hooker does not start on host s"
 on_bg c swarm "$SWARM" rate "$ADDR4_s" $PORT $NR_PORTS 1 1
 bg_wait swarm 20
 tap_result $? "one connection"
-wait_for 5 both_have 0
+wait_for 60 both_have 0
 for host in c s; do
 	PSS[$host]=$(pss $host)
 	FDS[$host]=$(nr_fds $host)

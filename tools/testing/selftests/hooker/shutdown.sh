@@ -24,7 +24,7 @@ has_server_line() { [ -n "$(server_line "$@")" ]; }
 # server_says RESULTS BEHIND PORT: RESULTS is as in "reset|pipe"
 server_says()
 {
-	wait_for 6 has_server_line "$2" "$3" || return 1
+	wait_for 60 has_server_line "$2" "$3" || return 1
 	echo "server: $(server_line "$2" "$3")"
 	[[ $(server_line "$2" "$3") =~ \ result=($1)\  ]]
 }
@@ -37,7 +37,7 @@ run()
 	shift 2
 	served=$(nr_served $PORT)
 	hooked=$(counter c flows_active)
-	tapp c -t 5 "$@" "$(addr s "$FAMILY")" $PORT
+	tapp c -t 30 "$@" "$(addr s "$FAMILY")" $PORT
 	result=$(tapp_get result)
 	echo "client: $result"
 	server_says "$server" "$served" "$(tapp_get local | sed 's/.*://')" || return 1
@@ -120,7 +120,7 @@ early_reset()
 	local served
 
 	served=$(nr_served $PORT)
-	tapp c -t 5 --up 8m --client-end rst --client-cut 1 "$(addr s "$FAMILY")" $PORT || return
+	tapp c -t 30 --up 8m --client-end rst --client-cut 1 "$(addr s "$FAMILY")" $PORT || return
 	all_flows_end || return
 	tail -n +2 "$(bg_out tapp-$PORT)" | tail -n +$((served + 1))
 	! server_line "$served" "$(tapp_get local | sed 's/.*://')" | grep -qE 'result=(ok|eof) '
@@ -143,7 +143,7 @@ reuse_port()
 
 	shift
 	served=$(nr_served $PORT)
-	tapp c -t 5 -n $NR_REUSE --up 20k --down 20k "$@" "$(addr s "$FAMILY")" $PORT
+	tapp c -t 30 -n $NR_REUSE --up 20k --down 20k "$@" "$(addr s "$FAMILY")" $PORT
 	tapp_get result
 	[ "$(tapp_get conns_ok)" -eq $NR_REUSE ] || return 1
 	for ((i = 0; i < NR_REUSE; i++)); do
@@ -173,7 +173,7 @@ run_way()
 	WAY=$1
 	shift
 	start_hookers "$@"
-	tapp_serve s $PORT -t 5 || die "no server"
+	tapp_serve s $PORT -t 30 || die "no server"
 	for FAMILY in 4 6; do
 		orderly
 		resets

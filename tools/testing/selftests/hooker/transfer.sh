@@ -190,11 +190,11 @@ reports()
 
 	server="$(url_addr s "$v"):$PORT"
 	all_flows_end
-	on_bg c looked-at "$TAPP" client -t 60 --down 64m --client-pause 1m:1200 \
+	on_bg c looked-at "$TAPP" client -t 60 --down 64m --client-pause 1m:2000 \
 		"$(addr s "$v")" $PORT
-	wait_for 30 has_flow_bytes s app_to_net_bytes
 	wait_for 30 has_flow_bytes c net_to_app_bytes
 	bg_signal looked-at STOP
+	wait_for 30 has_flow_bytes s app_to_net_bytes
 	client=$(hooker_show c flows -j | json_values local)
 	tap_check "IPv$v, $proto: client's flow" is_flow c client "$client" "$server" "$proto"
 	tap_check "IPv$v, $proto: server's flow" is_flow s server "$server" "$client" "$proto"
