@@ -11,7 +11,8 @@
  *
  * Pending errors: with IP_RECVERR an ICMP error is queued, and also left in the
  * socket for the next call to fail with, whatever peer that call is about. So a
- * failed call is repeated once: an error that is its own comes again.
+ * failed call is repeated: an error that is its own comes again each time, and
+ * others, which may come in swarms, hardly ever so often in a row.
  */
 #include <errno.h>
 #include <time.h>		/* what the next one uses */
@@ -22,6 +23,7 @@
 
 #define ERROR_CMSG_MAX	256	/* the error with its offender, and a pktinfo */
 #define ANY_PORT_TRIES	16	/* for one that is free in both families */
+#define CALL_TRIES	4
 
 static bool is_mapped(const __be32 addr[4])
 {
@@ -418,10 +420,11 @@ __u8 hk_socket_get_ecn(const struct msghdr *msg)
  */
 int hk_socket_send(int fd, struct hk_batch *b, int n)
 {
-	int ret = sendmmsg(fd, b->msgs, n, MSG_DONTWAIT);
+	int ret, tries = CALL_TRIES;
 
-	if (ret < 0 && errno != EAGAIN)
+	do
 		ret = sendmmsg(fd, b->msgs, n, MSG_DONTWAIT);
+	while (ret < 0 && errno != EAGAIN && --tries);
 	return ret < 0 ? -errno : ret;
 }
 
@@ -435,10 +438,11 @@ int hk_socket_send(int fd, struct hk_batch *b, int n)
  */
 int hk_socket_recv(int fd, struct hk_batch *b, int n)
 {
-	int ret = recvmmsg(fd, b->msgs, n, MSG_DONTWAIT, NULL);
+	int ret, tries = CALL_TRIES;
 
-	if (ret < 0 && errno != EAGAIN)
+	do
 		ret = recvmmsg(fd, b->msgs, n, MSG_DONTWAIT, NULL);
+	while (ret < 0 && errno != EAGAIN && --tries);
 	return ret < 0 ? -errno : ret;
 }
 

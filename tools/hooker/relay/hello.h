@@ -8,7 +8,7 @@
 #include "../htp/htp.h"
 
 #define HK_HELLO_TRIES		4
-#define HK_GRACE_NS		(300 * NSEC_PER_MSEC)	/* a host may be busy for so long */
+#define HK_GRACE_NS		(300 * NSEC_PER_MSEC)	/* a host may be busy that long */
 #define HK_MAX_BLOCKED		64
 
 struct hk_peer;

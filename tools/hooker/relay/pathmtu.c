@@ -110,23 +110,28 @@ static struct hk_peer *peer_of(struct hk_relay *r, const struct hk_path *path, _
  * hk_pathmtu_refused - this host's own device doesn't take a datagram (EMSGSIZE)
  * @r:	   relay
  * @dgram: the datagram, dropped
+ *
+ * One that the device does take has met what an ICMP message has left in the socket, of whichever
+ * datagram; messages come in swarms when a path has become smaller. It is as good as lost.
  */
 void hk_pathmtu_refused(struct hk_relay *r, const struct hk_datagram *dgram)
 {
 	struct htp_path_hint hint = { .local = true };
 	struct hk_peer *peer;
 	struct htp_hdr hdr;
+	__u32 before;
 
 	if (htp_hdr_read(dgram->data, dgram->len, &hdr) || hdr.type != HTP_DATA)
 		return;
 	peer = peer_of(r, &dgram->path, hdr.dst_id);
 	if (!peer)
 		return;
+	before = peer->limit;
 	hint.size = hk_pathmtu_limit(peer);
-	if (hint.size >= dgram->len)
-		hint.size = dgram->len - 1;
-	peer->limit = hint.size;
-	tell(peer, &hint);
+	if (hint.size < dgram->len)
+		tell(peer, &hint);
+	else
+		peer->limit = before;
 }
 
 /**
