@@ -25,7 +25,7 @@ upload()
 		server_verified $PORT "$behind" 1 $BYTES
 }
 
-# has_count HOST KEY NUMBER: the last of them travel back with an acknowledgement
+# has_count HOST KEY NUMBER: the last of them travel back with an acknowledgment
 has_count() { [ "$(of_peer "$1" "$2")" -eq "$3" ]; }
 
 # marked FAMILY: what the link marks is what host s has seen, and host c has been told

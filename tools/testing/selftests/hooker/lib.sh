@@ -657,8 +657,9 @@ server_agrees()
 			sed -n 's/^sent_bytes=//p; s/^verified_bytes=//p' "$(bg_out "$1$v")" |
 				paste -sd' '
 		done | sort) <(
-		served "$PORT" 0 | sed -nE \
-			's/.* result=ok recv_bytes=([0-9]+) sent_bytes=([0-9]+) .*/\1 \2/p' | sort))" ]
+		served "$PORT" 0 |
+			sed -nE 's/.* result=ok recv_bytes=([0-9]+) sent_bytes=([0-9]+) .*/\1 \2/p' |
+			sort))" ]
 }
 
 # clients_ended NAME: both

@@ -117,7 +117,8 @@ are_local()
 }
 
 # Other addresses of host c, the old ones are gone. The kernel sends no IPv4 from an address
-# that it doesn't have, not even to its own: such an application waits for its address.
+# that it doesn't have, not even to its own: such an application waits for its address. When that
+# is back, the association may go back to it.
 other_address()
 {
 	start_both || return 1
@@ -129,8 +130,7 @@ other_address()
 	on c ip route replace default via 10.9.0.1
 	wait_for 30 are_local '10\.9\.0\.3' 'fd09::3' || return 2
 	on c ip addr add 10.9.0.2/24 dev eth0
-	finish_both || return 3
-	are_local '10\.9\.0\.3' 'fd09::3'
+	finish_both
 }
 
 # The device fails, another one takes over; the addresses of the first stay configured

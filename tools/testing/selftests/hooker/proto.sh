@@ -153,7 +153,8 @@ has_flow() { [ "$(nr_flows c)" -ge "$1" ]; }
 
 remove()
 {
-	on_bg c victim "$TAPP" client --down 2m --client-pause 1k:60000 "$(addr s)" "${PORT[exp253]}"
+	on_bg c victim "$TAPP" client --down 2m --client-pause 1k:60000 "$(addr s)" \
+		"${PORT[exp253]}"
 	on_bg c other "$TAPP" client --down 2m --client-pause 1k:2000 "$(addr s)" "${PORT[udp]}"
 	wait_for 30 has_flow 2 || note "flows did not begin"
 	tap_check "in use: not removed without force" \
