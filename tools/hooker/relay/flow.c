@@ -32,6 +32,7 @@
 #define PUMP_IOVS	8
 #define TURN_BYTES	(4 << 20)	/* all flows in a loop pass: ACKs wait for it */
 #define CLOSING_NS	(20 * NSEC_PER_MSEC)
+#define CLOSING_ASK	50		/* times CLOSING_NS */
 #define MEMORY_NS	(20 * NSEC_PER_MSEC)
 
 static struct hk_flow_list *bucket(struct hk_relay *r, const struct hk_flow_key *key)
@@ -382,6 +383,8 @@ static void output_ended(struct hk_flow *f, int err)
 	f->shut_first = !f->in_done;
 	if (shutdown(f->redir_fd, SHUT_WR))
 		hk_flow_end(f, HK_END_RESET, HTP_CODE_APP_RESET);
+	else
+		hk_flow_watch(f);
 }
 
 static bool write_once(struct hk_flow *f, size_t *total)
@@ -409,6 +412,7 @@ static bool write_once(struct hk_flow *f, size_t *total)
 	f->out_bytes += len;
 	f->relay->pumped_bytes += len;
 	htp_stream_consume(f->stream, len);
+	hk_flow_watch(f);
 	*total += len;
 	return true;
 }
@@ -436,6 +440,10 @@ static void finish(struct hk_flow *f)
 	int unsent;
 
 	if (!ioctl(f->redir_fd, SIOCOUTQ, &unsent) && unsent) {
+		if (++f->attempts % CLOSING_ASK == 0 && hk_flow_is_orphan(f)) {
+			hk_flow_end(f, HK_END_RESET, HTP_CODE_NONE);
+			return;
+		}
 		f->timer.fire = wake_timer;
 		hk_timer_arm(&r->timers, &f->timer, r->now_ns + CLOSING_NS);
 		return;

@@ -57,8 +57,8 @@ enum hk_flow_end {
  * @redir_fd:	 redirection socket; owned, -1 before TAKING
  * @lane:	 shared with SK_MSG
  * @timer:	 HELD by a peer that is UP: ask again, give up; TAKING: inject again, give up;
- *		 left native: forget the verdict
- * @attempts:	 injections so far
+ *		 left native: forget the verdict; OPEN: memory, or an answer, is waited for
+ * @attempts:	 injections so far; OPEN: how often it was looked whether all is acknowledged
  * @synack:	 active: the held packet
  * @synack_len:	 its bytes
  * @rcv_wscale:	 active: window scale that the application offered, if it did
@@ -120,6 +120,8 @@ struct hk_flow *hk_flow_restore(struct hk_relay *r, __u32 slot, const struct hk_
 				bool active);
 void	hk_flow_opened(struct hk_flow *f);
 void	hk_flow_end(struct hk_flow *f, enum hk_flow_end how, enum htp_code code);
+void	hk_flow_watch(struct hk_flow *f);
+bool	hk_flow_is_orphan(const struct hk_flow *f);
 void	hk_flow_wake(struct hk_flow *f);
 void	hk_flow_on_poll(struct hk_flow *f, __u32 events);
 void	hk_flow_on_stream(struct hk_flow *f, unsigned int events);

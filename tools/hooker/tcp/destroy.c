@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Ending a TCP socket that belongs to somebody else, by its addresses.
+ * TCP sockets that belong to somebody else, by their addresses: ending one, and asking
+ * whether there is one.
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -13,12 +14,14 @@
 #include "addr.h"
 #include "state.h"
 
-static void fill_request(struct nlmsghdr *nlh, const struct hk_flow_key *key)
+#define STATE_LISTEN	10	/* idiag_state; its enum is in no header that fits here */
+
+static void fill_request(struct nlmsghdr *nlh, __u16 type, const struct hk_flow_key *key)
 {
 	struct inet_diag_req_v2 *req;
 
-	nlh->nlmsg_type = SOCK_DESTROY;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	nlh->nlmsg_type = type;
+	nlh->nlmsg_flags = NLM_F_REQUEST | (type == SOCK_DESTROY ? NLM_F_ACK : 0);
 	req = mnl_nlmsg_put_extra_header(nlh, sizeof(*req));
 	req->sdiag_family = hk_addr_is_mapped(key->laddr) ? AF_INET : AF_INET6;
 	req->sdiag_protocol = IPPROTO_TCP;
@@ -36,6 +39,32 @@ static void fill_request(struct nlmsghdr *nlh, const struct hk_flow_key *key)
 	}
 }
 
+/* 0 or a negative errno; what the kernel says of the socket goes to @answer, if it is not NULL */
+static int request(__u16 type, const struct hk_flow_key *key, mnl_cb_t answer, void *data)
+{
+	char buf[MNL_SOCKET_BUFFER_SIZE];
+	struct mnl_socket *nl;
+	struct nlmsghdr *nlh;
+	ssize_t len;
+	int err = 0;
+
+	nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
+	if (!nl)
+		return -errno;
+	nlh = mnl_nlmsg_put_header(buf);
+	fill_request(nlh, type, key);
+	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ||
+	    mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
+		err = -errno;
+	if (!err) {
+		len = mnl_socket_recvfrom(nl, buf, sizeof(buf));
+		if (len < 0 || mnl_cb_run(buf, len, 0, mnl_socket_get_portid(nl), answer, data) < 0)
+			err = -errno;
+	}
+	mnl_socket_close(nl);
+	return err;
+}
+
 /**
  * hk_tcp_destroy - end the TCP socket of a connection, as `ss -K` does
  * @key: as that socket sees it
@@ -48,25 +77,44 @@ static void fill_request(struct nlmsghdr *nlh, const struct hk_flow_key *key)
  */
 int hk_tcp_destroy(const struct hk_flow_key *key)
 {
-	char buf[MNL_SOCKET_BUFFER_SIZE];
-	struct mnl_socket *nl;
-	struct nlmsghdr *nlh;
-	ssize_t len;
-	int err = 0;
+	return request(SOCK_DESTROY, key, NULL, NULL);
+}
 
-	nl = mnl_socket_open2(NETLINK_SOCK_DIAG, SOCK_CLOEXEC);
-	if (!nl)
-		return -errno;
-	nlh = mnl_nlmsg_put_header(buf);
-	fill_request(nlh, key);
-	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_sendto(nl, nlh, nlh->nlmsg_len) < 0)
-		err = -errno;
-	if (!err) {
-		len = mnl_socket_recvfrom(nl, buf, sizeof(buf));
-		if (len < 0 || mnl_cb_run(buf, len, 0, mnl_socket_get_portid(nl), NULL, NULL) < 0)
-			err = -errno;
-	}
-	mnl_socket_close(nl);
-	return err;
+static int on_answer(const struct nlmsghdr *nlh, void *data)
+{
+	const struct inet_diag_msg *msg = mnl_nlmsg_get_payload(nlh);
+	int *state = data;
+
+	if (mnl_nlmsg_get_payload_len(nlh) >= sizeof(*msg))
+		*state = msg->idiag_state;
+	return MNL_CB_STOP;
+}
+
+/* The kernel also finds who listens on the port */
+static bool is_there(const struct hk_flow_key *key, int *err)
+{
+	int state = 0;
+
+	*err = request(SOCK_DIAG_BY_FAMILY, key, on_answer, &state);
+	return !*err && state && state != STATE_LISTEN;
+}
+
+/**
+ * hk_tcp_is_gone - has one end of a connection within this host vanished?
+ * @key: as that socket sees it; the other end exists
+ *
+ * An entry in FIN_WAIT2 or TIME_WAIT is a socket, too.
+ *
+ * Return: true if it has; false if it hasn't, and if that can't be told: without tcp_diag
+ * the kernel answers ENOENT as well, but of the other end, too.
+ */
+bool hk_tcp_is_gone(const struct hk_flow_key *key)
+{
+	struct hk_flow_key other;
+	int err;
+
+	hk_flow_key_reverse(&other, key);
+	if (!is_there(&other, &err) || is_there(key, &err))
+		return false;
+	return !err || err == -ENOENT;
 }

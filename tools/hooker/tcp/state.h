@@ -50,5 +50,6 @@ int hk_tcp_forge(const struct hk_tcp_state *state, const struct hk_tcp_limits *l
 int hk_tcp_dump(int fd, struct hk_tcp_state *state);
 void hk_tcp_abandon(int fd);
 int hk_tcp_destroy(const struct hk_flow_key *key);
+bool hk_tcp_is_gone(const struct hk_flow_key *key);
 
 #endif /* HK_TCP_STATE_H */

@@ -321,6 +321,46 @@ static void server_closed(struct tmx *t)
 	tm_sync(t);
 }
 
+/* Two connections that the client has closed; a second later its kernel knows nothing of them */
+static void client_orphan(struct tmx *t)
+{
+	int fds[2], i;
+
+	tm_find(t);
+	for (i = 0; i < 2; i++) {
+		fds[i] = tm_socket(t);
+		tm_set(fds[i], IPPROTO_TCP, TCP_LINGER2, 1);
+		tm_connect_fd(t, fds[i]);
+		tm_exchange(t, fds[i], TM_SIZE);
+	}
+	for (i = 0; i < 2; i++)
+		tm_close(t, fds[i]);
+	tm_sync(t);
+	tm_sync(t);
+}
+
+/* One of them gets data, the other a FIN: both are answered by a reset */
+static void server_orphan(struct tmx *t)
+{
+	int lfd = tm_listen(t, 5), fds[2], i;
+	char c;
+
+	for (i = 0; i < 2; i++) {
+		fds[i] = tm_accept(t, lfd);
+		tm_exchange(t, fds[i], TM_SIZE);
+	}
+	for (i = 0; i < 2; i++)
+		tm_ret(t, "recv at the end", recv(fds[i], &c, 1, 0));
+	tm_sync(t);
+	tm_sleep_ms(2500);
+	tm_close(t, fds[1]);
+	tm_ret(t, "send", send(fds[0], "x", 1, MSG_NOSIGNAL));
+	tm_log(t, "poll: %s", tm_events(tm_poll(fds[0], 0, 10000)));
+	tm_ret(t, "send", send(fds[0], "x", 1, MSG_NOSIGNAL));
+	tm_close(t, fds[0]);
+	tm_sync(t);
+}
+
 /* Before the server can have accepted it, it is over */
 static void client_early_rst(struct tmx *t)
 {
@@ -510,6 +550,8 @@ const struct tm_mode tm_modes_end[] = {
 	  TM_NOLANE },
 	{ "reset_closed", "data for a socket that was closed", client_closed, server_closed, 1,
 	  0 },
+	{ "reset_orphan", "data for a socket of which nothing is left", client_orphan,
+	  server_orphan, 2, 0 },
 	{ "reset_early", "reset before accept()", client_early_rst, server_early_rst,
 	  TM_ANY, TM_CLOCK },
 	{ "reuse_reset", "the same ports, after resets", client_reuse_rst,
