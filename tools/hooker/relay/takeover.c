@@ -215,6 +215,11 @@ static void taking_timer(struct hk_timer *timer, __u64 now_ns)
 		give_up(f);
 		return;
 	}
+	/* with its listener the request went, too: what a client hears then is a reset */
+	if (!f->active && f->attempts && hk_tcp_is_gone(&f->key)) {
+		hk_flow_end(f, HK_END_RESET, HTP_CODE_APP_RESET);
+		return;
+	}
 	inject(f);
 	hk_timer_arm(&f->relay->timers, timer,
 		     now_ns + (f->attempts < INJECT_DOUBLED ? INJECT_FIRST_NS << f->attempts :

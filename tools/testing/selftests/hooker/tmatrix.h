@@ -29,7 +29,7 @@
 #define TM_UP		1
 #define TM_DOWN		(1ULL << 40)
 
-/* Some of the connections have SYN cookies, the kernel knows which */
+/* Some of the connections have SYN cookies, the kernel knows which; or one host has it only */
 #define TM_ANY		99
 
 /* Flags of a mode */

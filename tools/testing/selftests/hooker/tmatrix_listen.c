@@ -226,6 +226,34 @@ static void server_deferred_silent(struct tmx *t)
 	tm_finish(t, fd);
 }
 
+static void client_deferred_gone(struct tmx *t)
+{
+	int fd = tm_connect(t);
+	char c;
+
+	tm_sync(t);
+	tm_sync(t);
+	tm_ret(t, "send", send(fd, "x", 1, MSG_NOSIGNAL));
+	tm_log(t, "poll: %s", tm_events(tm_poll(fd, POLLIN, 10000)));
+	tm_ret(t, "recv", recv(fd, &c, 1, MSG_DONTWAIT));
+	tm_close(t, fd);
+	tm_sync(t);
+}
+
+/* The listener is closed when the client is connected, and the server isn't */
+static void server_deferred_gone(struct tmx *t)
+{
+	int lfd = tm_bound(t, 0);
+
+	tm_set(lfd, IPPROTO_TCP, TCP_DEFER_ACCEPT, 30);
+	tm_ret(t, "listen", listen(lfd, 5));
+	tm_send_u64(t, tm_port_of(lfd));
+	tm_sync(t);
+	tm_close(t, lfd);
+	tm_sync(t);
+	tm_sync(t);
+}
+
 /* The same, longer than the daemon was ready to wait once */
 static void server_deferred_long(struct tmx *t)
 {
@@ -614,6 +642,8 @@ const struct tm_mode tm_modes_listen[] = {
 	  server_deferred_silent, 1, 0 },
 	{ "defer_accept_long", "the same, 7 s", client_deferred_silent, server_deferred_long, 1,
 	  TM_LONG },
+	{ "defer_accept_gone", "the same, and the listener is closed", client_deferred_gone,
+	  server_deferred_gone, TM_ANY, 0 },
 	{ "server_first", "the server speaks first", client_server_first, server_server_first, 1,
 	  0 },
 	{ "accept_close", "accept(), close()", client_close_at_once, server_close_at_once, 1, 0 },
