@@ -29,6 +29,7 @@
 #define STATE_ESTABLISHED 1	/* tcpi_state; its enum is in no header for user space either */
 #define WSCALE_MAX	14	/* RFC 7323, 2.3 */
 #define UNSCALED_MAX	65535
+#define HOPS_MAX	255
 #define MAXSEG_MIN	88	/* what TCP_MAXSEG takes: TCP_MIN_MSS ... */
 #define MAXSEG_MAX	32767	/* ... to MAX_TCP_WINDOW */
 
@@ -49,6 +50,14 @@ static int set_reset_on_close(int fd)
 	struct linger linger = { .l_onoff = 1, .l_linger = 0 };
 
 	return setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) ? -errno : 0;
+}
+
+/* The owner of the peer may ask for peers near by (IP_MINTTL), and this one is */
+static int set_hops(int fd, bool v4)
+{
+	if (v4)
+		return set_int(fd, IPPROTO_IP, IP_TTL, HOPS_MAX);
+	return set_int(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, HOPS_MAX);
 }
 
 static int set_transparent(int fd, bool v4)
@@ -133,6 +142,9 @@ static int prepare(int fd, const struct hk_tcp_state *state, const struct hk_tcp
 	if (err)
 		return err;
 	err = set_transparent(fd, hk_addr_is_mapped(state->key.laddr));
+	if (err)
+		return err;
+	err = set_hops(fd, hk_addr_is_mapped(state->key.laddr));
 	if (err)
 		return err;
 	if (limits->mark)

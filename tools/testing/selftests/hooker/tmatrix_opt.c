@@ -176,6 +176,83 @@ static void client_ip_options(struct tmx *t)
 	tm_finish(t, fd);
 }
 
+/* RFC 5082: only who is as near as the hop count says may have sent a segment */
+static void set_hops(struct tmx *t, int fd, bool least)
+{
+	bool v4 = t->family == AF_INET;
+
+	tm_set(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_TTL : IPV6_UNICAST_HOPS, 255);
+	if (least)
+		tm_set(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_MINTTL : IPV6_MINHOPCOUNT, 255);
+}
+
+static void client_min_ttl(struct tmx *t)
+{
+	int fd;
+
+	tm_find(t);
+	fd = tm_socket(t);
+	set_hops(t, fd, true);
+	tm_connect_fd(t, fd);
+	tm_finish(t, fd);
+}
+
+static void server_min_ttl(struct tmx *t)
+{
+	int lfd = tm_bound(t, 0);
+
+	set_hops(t, lfd, false);
+	tm_ret(t, "listen", listen(lfd, 5));
+	tm_send_u64(t, tm_port_of(lfd));
+	tm_finish(t, tm_accept(t, lfd));
+}
+
+static void client_of_min_ttl(struct tmx *t)
+{
+	int fd;
+
+	tm_find(t);
+	fd = tm_socket(t);
+	set_hops(t, fd, false);
+	tm_connect_fd(t, fd);
+	tm_finish(t, fd);
+}
+
+static void listen_min_ttl(struct tmx *t)
+{
+	int lfd = tm_bound(t, 0);
+
+	set_hops(t, lfd, true);
+	tm_ret(t, "listen", listen(lfd, 5));
+	tm_send_u64(t, tm_port_of(lfd));
+	tm_finish(t, tm_accept(t, lfd));
+}
+
+/* Set when it is connected */
+static void client_late_ttl(struct tmx *t)
+{
+	int fd;
+
+	tm_find(t);
+	fd = tm_socket(t);
+	set_hops(t, fd, false);
+	tm_connect_fd(t, fd);
+	set_hops(t, fd, true);
+	tm_finish(t, fd);
+}
+
+static void server_late_ttl(struct tmx *t)
+{
+	int lfd = tm_bound(t, 0), fd;
+
+	set_hops(t, lfd, false);
+	tm_ret(t, "listen", listen(lfd, 5));
+	tm_send_u64(t, tm_port_of(lfd));
+	fd = tm_accept(t, lfd);
+	set_hops(t, fd, true);
+	tm_finish(t, fd);
+}
+
 /* Once connected, these would lead its packets another way */
 static void client_late_mark(struct tmx *t)
 {
@@ -382,6 +459,11 @@ const struct tm_mode tm_modes_opt[] = {
 	  server_big, 1, 0 },
 	{ "ip_options", "TOS, TTL, RECVERR, MTU discovery, priority", client_ip_options,
 	  tm_server_one, 1, 0 },
+	{ "min_ttl", "IP_MINTTL of the client", client_min_ttl, server_min_ttl, 0, 0 },
+	{ "min_ttl_listener", "IP_MINTTL of the listener", client_of_min_ttl, listen_min_ttl, 0,
+	  0 },
+	{ "min_ttl_late", "IP_MINTTL set when connected", client_late_ttl, server_late_ttl, 1,
+	  0 },
 	{ "mark_late", "SO_MARK set when connected", client_late_mark, server_twice, 1, 0 },
 	{ "device_late", "SO_BINDTODEVICE set when connected", client_late_device, server_twice,
 	  1, 0 },
