@@ -300,10 +300,22 @@ void hk_flow_wake(struct hk_flow *f)
 	TAILQ_INSERT_TAIL(&f->relay->ready, f, ready);
 }
 
-/* The application's FIN, or what else a read of 0 or an error says */
+static int pending_error(int fd)
+{
+	socklen_t len = sizeof(int);
+	int err = 0;
+
+	getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
+	return err;
+}
+
+/*
+ * The application's FIN, or what else a read of 0 or an error says. When an RST has followed
+ * the FIN already, read() tells of the FIN only, and no event of the RST is to come.
+ */
 static void input_ended(struct hk_flow *f, int err)
 {
-	if (err) {
+	if (err || pending_error(f->redir_fd)) {
 		hk_flow_end(f, HK_END_RESET, HTP_CODE_APP_RESET);
 		return;
 	}

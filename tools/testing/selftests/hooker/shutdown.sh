@@ -165,6 +165,46 @@ reuse()
 	lib_setsysctl c net/ipv4/ip_local_port_range "32768 60999"
 }
 
+# What the server's socket says of its own accord, not asked by read() or write()
+FAR='
+import select, socket, sys
+with socket.create_server(("", int(sys.argv[1]))) as l:
+    print("ready", flush=True)
+    s = l.accept()[0]
+print("accepted", flush=True)
+p = select.poll()
+p.register(s, 0)
+sys.exit(not p.poll(10000))'
+
+NEAR='
+import os, socket, struct, sys, time
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+while not os.path.exists(sys.argv[3]):
+    time.sleep(.01)
+s.shutdown(socket.SHUT_WR)
+time.sleep(.1)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+s.close()
+print("closed", flush=True)'
+
+# A daemon that is late finds FIN and RST together: read() tells it of the FIN only
+fin_and_reset()
+{
+	local result
+
+	rm -f "$LIB_TMP/go"
+	on_bg s far python3 -c "$FAR" $((PORT + 1))
+	wait_line "$(bg_out far)" '^ready' || return
+	on_bg c near python3 -c "$NEAR" "$(addr s)" $((PORT + 1)) "$LIB_TMP/go"
+	wait_line "$(bg_out far)" '^accepted' || return
+	hooker_signal c STOP
+	touch "$LIB_TMP/go"
+	wait_line "$(bg_out near)" '^closed'
+	result=$?
+	hooker_signal c CONT
+	bg_wait far && bg_wait near && all_flows_end && return $result
+}
+
 # run_way NAME ARGUMENT...
 run_way()
 {
@@ -183,6 +223,8 @@ run_way()
 		tap_check "IPv$FAMILY, $WAY: opened and closed at once" open_and_close
 		reuse
 	done
+	[[ $WAY == *always* ]] ||
+		tap_check "$WAY: a FIN, and a reset right behind it" fin_and_reset
 	bg_stop tapp-$PORT
 	for host in c s; do
 		tap_check "$WAY, host $host: hooker ends in order" hooker_stop $host
@@ -194,7 +236,8 @@ run_way()
 # lane is not the default, at least what works with it shall.
 need_hooker
 need_tapp
-tap_plan $((2 * (2 * (11 + 10 + 5 + 2 + 2) + 4) + 2 * (11 + 10) + 4))
+need python3
+tap_plan $((2 * (2 * (11 + 10 + 5 + 2 + 2) + 5) + 2 * (11 + 10) + 4))
 topo_up both delay ${DELAY_MS}ms
 run_way udplite --proto udplite
 run_way udp --proto udp
