@@ -205,7 +205,7 @@ add_wire()
 {
 	local host addr other
 
-	ip link add new0 netns "$(netns c)" address "${MAC_NEW[c]}" type veth \
+	ip link add new0 index 101 netns "$(netns c)" address "${MAC_NEW[c]}" type veth \
 		peer name new0 netns "$(netns s)" address "${MAC_NEW[s]}" || return
 	for host in c s; do
 		addr=ADDR_NEW_$host

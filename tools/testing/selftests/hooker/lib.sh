@@ -382,13 +382,16 @@ lib_add_host()
 	ip -n "$LIB_ID$1" link set lo up
 }
 
+# Of a veth whose ends have the same index the kernel notices the carrier a second later
+# (linkwatch_urgent_event()), so one of them is given one.
+#
 # Offloads stay off: linkem must see the packets that would be on a line, with their
 # checksums filled in, not the large ones that one kernel hands to itself.
 lib_wire_host()
 {
 	local host=$1 mac=MAC_$1 ns=$LIB_ID$1
 
-	ip link add eth0 netns "$ns" address "${!mac}" type veth \
+	ip link add eth0 index 100 netns "$ns" address "${!mac}" type veth \
 		peer name "r$host" netns "${LIB_ID}r" || die "cannot create a veth"
 	on "$host" ethtool -K eth0 tso off gso off gro off tx off >/dev/null
 	on r ethtool -K "r$host" tso off gso off gro off tx off >/dev/null
@@ -453,7 +456,8 @@ nat_up()
 	LIB_HOSTS="$LIB_HOSTS n"
 	lib_add_host n
 	ip -n "$c" link set eth0 netns "$n" name out
-	ip link add eth0 netns "$c" type veth peer name in netns "$n" || die "cannot create a veth"
+	ip link add eth0 index 101 netns "$c" type veth peer name in netns "$n" ||
+		die "cannot create a veth"
 	on c ethtool -K eth0 tso off gso off gro off tx off >/dev/null
 	on n ethtool -K in tso off gso off gro off tx off >/dev/null
 	lib_setsysctl c net/ipv6/conf/eth0/accept_dad 0

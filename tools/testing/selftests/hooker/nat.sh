@@ -163,7 +163,8 @@ more_ways()
 
 	n=$(netns n)
 	c=$(netns c)
-	ip link add eth1 netns "$c" type veth peer name in1 netns "$n" || die "cannot create a veth"
+	ip link add eth1 index 102 netns "$c" type veth peer name in1 netns "$n" ||
+		die "cannot create a veth"
 	on c ethtool -K eth1 tso off gso off gro off tx off >/dev/null
 	on n ethtool -K in1 tso off gso off gro off tx off >/dev/null
 	ip -n "$n" addr add 10.8.0.1/24 dev in1

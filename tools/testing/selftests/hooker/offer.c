@@ -137,7 +137,7 @@ FIXTURE_SETUP(offer)
 	self->here = netns_open();
 	ASSERT_EQ(0, netns_enter_new());
 	self->there = netns_open();
-	ASSERT_EQ(0, netns_run("ip link add veth0 type veth peer name veth0 netns /proc/%d/fd/%d",
+	ASSERT_EQ(0, netns_run("ip link add veth0 index 10 type veth peer name veth0 index 11 netns /proc/%d/fd/%d",
 			       getpid(), self->here));
 	ASSERT_EQ(0, set_up(2));
 	self->wire = open_wire();
