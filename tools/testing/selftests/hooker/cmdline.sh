@@ -13,11 +13,13 @@ LIB_TMP=$TMP				# where tap_check keeps what a check prints
 chmod 755 "$TMP"
 FAKE=hk-fake-$$
 FAKE_PID=
+declare -A HANGING=()			# mode -> who asks a daemon that hangs
 NOBODY=hk-none-$$			# no daemon has this name
 
 cleanup()
 {
 	[ -z "$FAKE_PID" ] || kill "$FAKE_PID" 2>/dev/null
+	[ ${#HANGING[@]} -eq 0 ] || { kill "${HANGING[@]}"; wait; } 2>/dev/null
 	rm -rf "$TMP"
 	[ "$(id -u)" -ne 0 ] || rm -f "/run/hooker/$FAKE.sock"
 }
@@ -105,10 +107,14 @@ run_hooker()
 
 fail() { echo "$*"; sed 's/^/out: /' "$TMP/out"; sed 's/^/err: /' "$TMP/err"; return 1; }
 
+has_python=
+! python3 -c '' 2>/dev/null || has_python=y
+
 is_json()
 {
-	if command -v python3 >/dev/null && python3 -c '' 2>/dev/null; then
-		python3 -m json.tool <"$1" >/dev/null
+	if [ -n "$has_python" ]; then
+		python3 -I -S -c 'import json, sys
+json.load(open(sys.argv[1], encoding="utf-8"))' "$1"
 		return
 	fi
 	# Without a parser: one line, one object, all brackets outside of strings paired
@@ -366,7 +372,7 @@ path, mode = sys.argv[1:]
 os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
 s = socket.socket(socket.AF_UNIX)
 s.bind(path + ".new")
-s.listen(0)
+s.listen(0 if mode == "full" else 64)
 os.rename(path + ".new", path)
 fill = []
 if mode == "full":
@@ -419,6 +425,30 @@ fake_check()
 	return $rc
 }
 
+# hang MODE TEXT: fake_check in the background, for it lasts 10 s; with files and a name of its own
+hang()
+{
+	(
+		TMP=$TMP/$1 FAKE=hk-$1-$$ FAKE_PID=
+		trap '[ -z "$FAKE_PID" ] || fake_stop; rm -f "/run/hooker/$FAKE.sock"' EXIT
+		trap 'exit 1' TERM
+		mkdir "$TMP" && fake_check "$@"
+	) >"$TMP/hang.$1" 2>&1 &
+	HANGING[$1]=$!
+}
+
+# hung MODE: what has become of it
+hung()
+{
+	local rc
+
+	wait "${HANGING[$1]}"
+	rc=$?
+	unset "HANGING[$1]"
+	cat "$TMP/hang.$1"
+	return $rc
+}
+
 FAKES=(
 	"silent|hangs and takes no request|no answer for 5 s"
 	"full|hangs with a full backlog|takes no connection for 5 s"
@@ -466,6 +496,14 @@ not_for_others()
 
 tap_plan $((${#USAGE_ERRORS[@]} + ${#FAKES[@]} + 19))
 
+is_root=
+[ "$(id -u)" -ne 0 ] || is_root=y
+if [ -n "$is_root" ] && [ -n "$has_python" ]; then
+	for line in "${FAKES[@]}"; do
+		IFS='|' read -r mode _ want <<<"$line"
+		[[ $want != *" for 5 s" ]] || hang "$mode" "$want"
+	done
+fi
 for line in "${USAGE_ERRORS[@]}"; do
 	IFS='|' read -r name want args <<<"$line"
 	# shellcheck disable=SC2086 # arguments are words
@@ -495,8 +533,6 @@ else
 	tap_skip "man page: well-formed" "no rst2man"
 fi
 
-is_root=
-[ "$(id -u)" -ne 0 ] || is_root=y
 # root_check PROGRAM NAME COMMAND...
 root_check()
 {
@@ -519,7 +555,11 @@ root_check python3 "show: a socket without a daemon" dead_daemon
 root_check python3 "show: a socket that is for root" not_for_others
 for line in "${FAKES[@]}"; do
 	IFS='|' read -r mode name want <<<"$line"
-	root_check python3 "show: a daemon that $name" fake_check "$mode" "$want"
+	if [ -n "${HANGING[$mode]}" ]; then
+		tap_check "show: a daemon that $name" hung "$mode"
+	else
+		root_check python3 "show: a daemon that $name" fake_check "$mode" "$want"
+	fi
 done
 
 completion=$LIB_DIR/../../../../scripts/bash-completion/hooker
