@@ -420,14 +420,19 @@ TEST_F(carrier, what_does_not_fit_the_buffer_has_no_length)
 		{ .path = path, .data = "01234", .len = 5 },
 	};
 	char small[2][5];
-	int i;
+	int i, n;
 
 	ASSERT_EQ(0, send_all(&self->a, out, 2));
 	for (i = 0; i < 2; i++) {
 		struct hk_datagram in = { .data = small[i], .len = 5 };
 
-		ASSERT_NE(0, wait_input(&self->b, variant->v6, WAIT_MS) || i);
-		ASSERT_EQ(1, self->b.ops->recv(&self->b, variant->v6, &in, 1));
+		/* the second may be out of the socket already, and wake nobody (UDP_GRO) */
+		n = self->b.ops->recv(&self->b, variant->v6, &in, 1);
+		if (n == -EAGAIN) {
+			ASSERT_NE(0, wait_input(&self->b, variant->v6, WAIT_MS));
+			n = self->b.ops->recv(&self->b, variant->v6, &in, 1);
+		}
+		ASSERT_EQ(1, n);
 		EXPECT_EQ(i ? 5U : 0U, in.len);
 	}
 }
