@@ -729,13 +729,6 @@ run_ways()
 	done
 }
 
-nr_fds()
-{
-	local fds=("/proc/$(bg_pid "hooker-$1")/fd"/*)
-
-	echo ${#fds[@]}
-}
-
 has_fds() { [ "$(nr_fds "$1")" -eq "$2" ]; }
 
 check_fds()

@@ -79,9 +79,6 @@ hurt()
 declare -A BAD
 RUN_BY=()
 
-# nr_partial: datagrams that both daemons sent with a checksum over a part of them
-nr_partial() { echo $(($(counter c tx_partial_coverage) + $(counter s tx_partial_coverage))); }
-
 # broken: what would be more than wrong bits
 broken()
 {

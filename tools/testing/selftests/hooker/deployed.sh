@@ -123,9 +123,6 @@ native_pair()
 
 # ---- hooker ping ----
 
-# xdp_counter HOST DEVICE NAME
-xdp_counter() { hooker_show "$1" xdp | awk -v name="$2.$3" '$1 == name { print $2 }'; }
-
 add_idle()
 {
 	ip -n "$(netns s)" link add idle0 type veth peer name idle1

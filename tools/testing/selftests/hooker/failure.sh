@@ -62,41 +62,6 @@ served_after()
 	wait_for 60 served_at_least "$2" && echo $(($(said_ms "$(bg_out tapp-$PORT)") - $1))
 }
 
-# all_were_reset NAME BEHIND: clients, and the server's connections behind so many lines
-all_were_reset()
-{
-	local name=$1 v result=0
-
-	for v in 4 6; do
-		bg_wait "$name$v"
-		[ $? -eq 3 ] || result=1
-		echo "client, IPv$v: $(grep '^result=' "$(bg_out "$name$v")")"
-	done
-	grep '^conn=' "$(bg_out tapp-$PORT)" | tail -n +$(($2 + 1))
-	[ "$(nr_served $PORT)" -eq $(($2 + 2)) ] || result=2
-	grep '^conn=' "$(bg_out tapp-$PORT)" | tail -n +$(($2 + 1)) | grep -vq ' result=reset ' &&
-		result=3
-	return $result
-}
-
-tcp_carried() { [ "$(link_get both 6 payload_bytes)" -ge "$1" ]; }
-
-# plain_tcp_carries FAMILY
-plain_tcp_carries()
-{
-	link_reset
-	tapp c -t 30 --up 100k --down 100k "$(addr s "$1")" $PORT || return
-	wait_for 10 tcp_carried $((200 << 10))
-}
-
-# is_hooked FAMILY
-is_hooked()
-{
-	link_reset
-	tapp c -t 30 --up 100k --down 100k "$(addr s "$1")" $PORT || return
-	[ "$(link_get both 6 with_payload)" -eq 0 ]
-}
-
 nr_rules() { ip -n "$(netns "$1")" "$2" rule | grep -c fwmark; }
 
 has_one_rule() { [ "$(nr_rules "$1" -4) $(nr_rules "$1" -6)" = "1 1" ]; }

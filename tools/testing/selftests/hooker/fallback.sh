@@ -174,8 +174,8 @@ blocked_all()
 	stop_hookers "all carriers lost" c s
 }
 
-# is_hooked FAMILY: a transfer works and the daemon has had to do with it
-is_hooked()
+# is_taken FAMILY: a transfer works and the daemon has had to do with it
+is_taken()
 {
 	local before
 
@@ -204,11 +204,9 @@ hung_client()
 		$((PLAIN_US[4] + SLACK_US)) us
 	hooker_signal c CONT
 	for v in 4 6; do
-		tap_check "IPv$v, client's daemon goes on: hooked again" wait_for 20 is_hooked $v
+		tap_check "IPv$v, client's daemon goes on: hooked again" wait_for 20 is_taken $v
 	done
 }
-
-has_tcp_payload() { [ "$(link_get both 6 payload_bytes)" -ge "$1" ]; }
 
 # tcp_carries FAMILY: a short transfer, over TCP
 #
@@ -217,7 +215,7 @@ tcp_carries()
 {
 	link_reset
 	tapp c -t 2 --up 100k --down 100k "$(addr s "$1")" $PORT &&
-		wait_for 10 has_tcp_payload $((200 << 10))
+		wait_for 10 tcp_carried $((200 << 10))
 }
 
 # The path was proven before, so the first ones may be taken over in good faith. They wait for
@@ -240,7 +238,7 @@ hung_server()
 	for v in 4 6; do
 		tap_check "IPv$v, server's daemon hung for a while: an early connection is intact" \
 			bg_wait early$v
-		tap_check "IPv$v, server's daemon goes on: hooked again" wait_for 20 is_hooked $v
+		tap_check "IPv$v, server's daemon goes on: hooked again" wait_for 20 is_taken $v
 	done
 }
 
@@ -251,7 +249,7 @@ hung_daemons()
 	start_hookers
 	start_servers
 	for v in 4 6; do
-		tap_check "IPv$v, daemons are well: hooked" is_hooked $v
+		tap_check "IPv$v, daemons are well: hooked" is_taken $v
 	done
 	hung_client
 	hung_server
@@ -342,7 +340,7 @@ socket_options()
 older_listener_works()
 {
 	if [ "$(counter s old_listeners_served)" -gt 0 ]; then
-		is_hooked "$1"
+		is_taken "$1"
 	else
 		is_carried 6 "$1" $PORT
 	fi

@@ -15,8 +15,6 @@ PORT_EXP=5003
 LINK=(both delay 5ms rate 100mbit queue 256k)
 
 policy() { hooker_do "$1" policy "${@:2}"; }
-proto() { hooker_do "$1" proto "${@:2}"; }
-
 # serve PORT...
 serve()
 {
@@ -144,9 +142,6 @@ windows()
 
 # ---- coverage ----
 
-# Of both hosts, datagrams whose checksum covers a part of them
-nr_partial() { echo $(($(counter c tx_partial_coverage) + $(counter s tx_partial_coverage))); }
-
 # What both ends of a stream have agreed on when it was opened
 coverage()
 {
@@ -168,16 +163,6 @@ coverage()
 }
 
 # ---- carriers ----
-
-# all_use PROTO: associations of both hosts
-all_use()
-{
-	local host
-
-	for host in c s; do
-		[ "$(hooker_show $host peers -j | json_values proto | sort -u)" = "$1" ] || return
-	done
-}
 
 fallen_back()
 {
@@ -208,9 +193,6 @@ has_mechanisms()
 		proto $host list -j | json_values file | grep -qx "$EXP" || return
 	done
 }
-
-# xdp_counter HOST DEVICE-OR-MECHANISM COUNTER
-xdp_counter() { hooker_show "$1" xdp | awk -v name="$2.$3" '$1 == name { print $2 }'; }
 
 has_counted()
 {

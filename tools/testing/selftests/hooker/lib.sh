@@ -669,6 +669,63 @@ server_agrees()
 # clients_ended NAME: both
 clients_ended() { bg_has_ended "${1}4" && bg_has_ended "${1}6"; }
 
+# both_succeed NAME
+both_succeed()
+{
+	local v result=0
+
+	for v in 4 6; do
+		bg_wait "$1$v" || result=1
+		cat "$(bg_out "$1$v")"
+	done
+	return $result
+}
+
+# both_verified NAME BYTES BEHIND: so many on either side, the server's connections behind so many
+both_verified()
+{
+	local v rc result=0
+
+	for v in 4 6; do
+		bg_wait "$1$v"
+		rc=$?
+		echo "IPv$v: $(grep -E '^(result|total_us|verified_bytes)=' "$(bg_out "$1$v")" |
+			tr '\n' ' ')"
+		[ $rc -eq 0 ] && grep -q "^verified_bytes=$2$" "$(bg_out "$1$v")" || result=1
+	done
+	[ $result -eq 0 ] && server_verified $PORT "$3" 2 "$2"
+}
+
+# all_were_reset NAME [BEHIND]: both, and the server's connections behind so many
+all_were_reset()
+{
+	local behind=${2:-0} v result=0
+
+	for v in 4 6; do
+		bg_wait "$1$v"
+		[ $? -eq 3 ] || result=1
+		echo "client, IPv$v: $(grep '^result=' "$(bg_out "$1$v")")"
+	done
+	wait_for 30 has_served $PORT $((behind + 2))
+	served $PORT "$behind"
+	[ "$(nr_served $PORT)" -eq $((behind + 2)) ] || result=2
+	served $PORT "$behind" | grep -vq ' result=reset ' && result=3
+	return $result
+}
+
+# exchange FAMILY [OPTION...]: 100 KB to $PORT of host s and back, counted by the link
+exchange()
+{
+	link_reset
+	tapp c -t 30 "${@:2}" --up 100k --down 100k "$(addr s "$1")" $PORT
+}
+
+tcp_carried() { [ "$(link_get both 6 payload_bytes)" -ge "$1" ]; }
+
+# Of an exchange, with arguments as that: all went over TCP, or nothing
+plain_tcp_carries() { exchange "$@" && wait_for 10 tcp_carried $((200 << 10)); }
+is_hooked() { exchange "$@" && [ "$(link_get both 6 with_payload)" -eq 0 ]; }
+
 # tapp_get KEY: from the last run of tapp
 tapp_get() { sed -n "s/^$1=//p" "$LIB_TMP/tapp.res"; }
 
@@ -739,6 +796,27 @@ start_hookers()
 	wait_line "$(bg_out hooker-c)" '^hooker: ready' || die "$(hooker_log c)"
 	wait_line "$(bg_out hooker-s)" '^hooker: ready' || die "$(hooker_log s)"
 }
+
+proto() { hooker_do "$1" proto "${@:2}"; }
+
+# nr_fds HOST: what its daemon has open
+nr_fds() { find "/proc/$(bg_pid "hooker-$1")/fd" -mindepth 1 | wc -l; }
+
+# uses HOST CARRIER: all of its associations
+uses()
+{
+	hooker_show "$1" peers
+	[ "$(hooker_show "$1" peers -j | json_values proto | sort -u)" = "$2" ]
+}
+
+# all_use CARRIER: associations of both hosts
+all_use() { uses c "$1" && uses s "$1"; }
+
+# xdp_counter HOST DEVICE-OR-MECHANISM COUNTER
+xdp_counter() { hooker_show "$1" xdp | awk -v name="$2.$3" '$1 == name { print $2 }'; }
+
+# Of both hosts, datagrams whose checksum covers a part of them
+nr_partial() { echo $(($(counter c tx_partial_coverage) + $(counter s tx_partial_coverage))); }
 
 # counter HOST NAME...: their values, numbers or words, all of the same moment
 counter()

@@ -36,22 +36,6 @@ box()
 no_box() { on "$1" nft delete table inet box; }
 box_has_worked() { on "$1" nft list table inet box | grep -q 'packets [1-9]'; }
 
-# plain_tcp_carries FAMILY [OPTION...]
-plain_tcp_carries()
-{
-	link_reset
-	tapp c -t 30 "${@:2}" --up 100k --down 100k "$(addr s "$1")" $PORT || return
-	[ "$(link_get both 6 payload_bytes)" -ge $((200 << 10)) ]
-}
-
-# is_hooked FAMILY
-is_hooked()
-{
-	link_reset
-	tapp c -t 30 --up 100k --down 100k "$(addr s "$1")" $PORT || return
-	[ "$(link_get both 6 with_payload)" -eq 0 ]
-}
-
 start()
 {
 	start_hookers --proto udp

@@ -14,29 +14,6 @@ LINK=(both delay 5ms rate 40mbit queue 256k)
 SIZE=$((4 << 20))
 DEAD_S=2
 
-# both_succeed NAME: clients, as NAME4 and NAME6
-both_succeed()
-{
-	local v result=0
-
-	for v in 4 6; do
-		bg_wait "$1$v" || result=1
-		cat "$(bg_out "$1$v")"
-	done
-	return $result
-}
-
-# all_use PROTO: associations of both hosts
-all_use()
-{
-	local host
-
-	for host in c s; do
-		hooker_show $host peers
-		[ "$(hooker_show $host peers -j | json_values proto | sort -u)" = "$1" ] || return
-	done
-}
-
 # reject_udplite HOST: with an ICMP error, as a firewall does
 reject_udplite()
 {
@@ -125,22 +102,6 @@ pause_stays()
 	stop_both "$what"
 }
 
-# all_were_reset NAME
-all_were_reset()
-{
-	local v result=0
-
-	for v in 4 6; do
-		bg_wait "$1$v"
-		[ $? -eq 3 ] || result=1
-		cat "$(bg_out "$1$v")"
-	done
-	wait_for 30 has_served $PORT 2 || result=2
-	served $PORT 0
-	served $PORT 0 | grep -vq ' result=reset ' && result=3
-	return $result
-}
-
 # The last datagram got through somewhere between the two times at which the link is asked.
 nothing_gets_through()
 {
@@ -198,14 +159,6 @@ daemon_sleeps()
 	stop_both "$what"
 }
 
-# tcp_carries FAMILY
-tcp_carries()
-{
-	link_reset
-	tapp c -t 30 --up 100k --down 100k "$(addr s "$1")" $PORT || return
-	[ "$(link_get both 6 payload_bytes)" -ge $((200 << 10)) ]
-}
-
 # Datagrams go to another daemon than the one that answered the offer, as behind a load balancer
 # that knows nothing of hooker.
 goes_elsewhere()
@@ -225,7 +178,7 @@ goes_elsewhere()
 	EOF
 	start --proto udp --no-xdp
 	for v in 4 6; do
-		tap_check "$what: plain TCP, IPv$v" tcp_carries $v
+		tap_check "$what: plain TCP, IPv$v" plain_tcp_carries $v
 	done
 	tap_check "$what: that one was asked in vain" test \
 		"$(on s "$HOOKER" --name "${LIB_ID}o" show stats |
@@ -246,14 +199,14 @@ swallowed_on_known_path()
 	link_set both blackhole 136,17
 	sleep 1
 	for v in 4 6; do
-		tap_check "$what: while it does not answer, plain TCP, IPv$v" tcp_carries $v
+		tap_check "$what: while it does not answer, plain TCP, IPv$v" plain_tcp_carries $v
 	done
 	for v in 4 6; do
 		bg_wait first$v
 		tap_result $(($? != 3)) "$what: what was taken over before is reset, IPv$v"
 	done
 	for v in 4 6; do
-		tap_check "$what: then it is plain TCP, IPv$v" tcp_carries $v
+		tap_check "$what: then it is plain TCP, IPv$v" plain_tcp_carries $v
 	done
 	open_link
 	stop_both "$what"
@@ -261,14 +214,6 @@ swallowed_on_known_path()
 
 # asks NUMBER: so many associations have been asked whether the path is there
 asks() { [ "$(counter c paths_asked)" -eq "$1" ]; }
-
-# is_hooked FAMILY
-is_hooked()
-{
-	link_reset
-	tapp c -t 30 --up 100k --down 100k "$(addr s "$1")" $PORT || return
-	[ "$(link_get both 6 with_payload)" -eq 0 ]
-}
 
 # An association without connections doesn't notice that the path is gone: the first one that
 # depends on it has to. On a good path that costs the connection nothing, for the question travels
@@ -293,15 +238,13 @@ path_dies_unnoticed()
 	link_set both delay 5ms blackhole 136,17
 	sleep 1.5
 	for v in 4 6; do
-		tap_check "$what: the first connection is plain TCP, IPv$v" tcp_carries $v
-		tap_check "$what: the next one, too, IPv$v" tcp_carries $v
+		tap_check "$what: the first connection is plain TCP, IPv$v" plain_tcp_carries $v
+		tap_check "$what: the next one, too, IPv$v" plain_tcp_carries $v
 	done
 	tap_check "$what: for each the host was asked" asks 4
 	open_link
 	stop_both "$what"
 }
-
-uses() { [ "$(hooker_show "$1" peers -j | json_values proto | sort -u)" = "$2" ]; }
 
 # The first attempt comes after a minute.
 returns()

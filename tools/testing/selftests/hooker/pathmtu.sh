@@ -57,7 +57,7 @@ settles()
 	while [ $((tries--)) -gt 0 ]; do
 		has_size "$@" && return 0
 		start_both 1m
-		finish_both $((1 << 20)) >"$LIB_TMP/settle" || return 1
+		both_verified tapp $((1 << 20)) "$BEHIND" >"$LIB_TMP/settle" || return 1
 	done
 	show_peers
 	echo "host $1: expected $2"
@@ -70,27 +70,8 @@ sum() { hooker_show "$1" peers -j | json_sum "$2"; }
 # start_both BYTES: a transfer over IPv4 and one over IPv6, both ways at once
 start_both()
 {
-	local v
-
 	BEHIND=$(nr_served $PORT)
-	for v in 4 6; do
-		on_bg c tapp$v "$TAPP" client -t 60 --up "$1" --down "$1" "$(addr s $v)" $PORT
-	done
-}
-
-# finish_both BYTES: both end well and were carried, all bytes verified on either side
-finish_both()
-{
-	local v rc result=0
-
-	for v in 4 6; do
-		bg_wait tapp$v
-		rc=$?
-		echo "IPv$v: $(grep -E '^(result|total_us|verified_bytes)=' "$(bg_out tapp$v)" |
-			tr '\n' ' ')"
-		[ $rc -eq 0 ] && grep -q "^verified_bytes=$1$" "$(bg_out tapp$v)" || result=1
-	done
-	[ $result -eq 0 ] && server_verified $PORT "$BEHIND" 2 "$1"
+	start_transfer tapp --up "$1" --down "$1"
 }
 
 # Nothing was fragmented by a host, nor would have been by a router
@@ -162,7 +143,7 @@ from_the_start()
 
 	link_set mtu 1400 mtu-tell "$1"
 	start_both $BYTES
-	finish_both $BYTES || return
+	both_verified tapp $BYTES "$BEHIND" || return
 	[ "$(counter c flows_active)" -eq 2 ] || return 1
 	no_fragments && dropped ab || return 2
 	settles c 1400 "$exact" && settles s 1400 || return 3
@@ -186,7 +167,7 @@ jumbo()
 	local v
 
 	start_both $BYTES
-	finish_both $BYTES || return
+	both_verified tapp $BYTES "$BEHIND" || return
 	settles c 9000 1 && settles s 9000 1 || return 1
 	for v in 4 6; do
 		[ "$(peer_value c $v datagram_bytes)" -eq $((1500 - HEADERS[$v])) ] || return 2

@@ -14,8 +14,6 @@ LITE_PORT=7001
 declare -A PORT=([udp]=5000 [udplite]=5001 [exp253]=5002)
 declare -A NUMBER=([udp]=17 [udplite]=136 [exp253]=253)
 
-proto() { hooker_do "$1" proto "${@:2}"; }
-
 both()
 {
 	proto c "$@" && proto s "$@"

@@ -13,7 +13,6 @@ ECHO_PORT=7000
 ECHOES=80			# 10 ms each
 LINK=(both delay 5ms rate 100mbit queue 8m)
 
-proto() { hooker_do "$1" proto "${@:2}"; }
 
 # ends NAME STATUS: both clients, with that exit status
 ends()
@@ -27,13 +26,6 @@ ends()
 		cat "$(bg_out "$1$v")"
 	done
 	return $result
-}
-
-# all_use HOST PROTO: that host's associations
-all_use()
-{
-	hooker_show "$1" peers || return
-	[ "$(hooker_show "$1" peers -j | json_values proto | sort -u)" = "$2" ]
 }
 
 # says WORDS COMMAND...: it fails, and the message has WORDS
@@ -78,14 +70,14 @@ start()
 	tapp_serve s $PORT -t 60 || die "no server"
 	start_lasting bulk
 	wait_for 60 is_in_midst 300000 || note "$what: no transfer to interrupt"
-	tap_check "$what: UDP-Lite is in use" all_use c udplite
+	tap_check "$what: UDP-Lite is in use" uses c udplite
 }
 
 # all_arrive WHAT: of the transfers that were under way
 all_arrive()
 {
-	tap_check "$1: UDP is in use" wait_for 60 all_use c udp
-	tap_check "$1: on the other host, too" wait_for 60 all_use s udp
+	tap_check "$1: UDP is in use" wait_for 60 uses c udp
+	tap_check "$1: on the other host, too" wait_for 60 uses s udp
 	tap_check "$1: it carries" get_further
 	tap_check "$1: every byte arrives" ends_whole bulk
 }
@@ -127,7 +119,7 @@ on_both_hosts()
 	for v in 4 6; do
 		tap_check "$what: new connections, IPv$v" goes_on $v
 	done
-	[ -z "$LONG" ] || tap_check "$what: it is used again" wait_for 75 all_use c udplite
+	[ -z "$LONG" ] || tap_check "$what: it is used again" wait_for 75 uses c udplite
 	stop_both "$what"
 }
 

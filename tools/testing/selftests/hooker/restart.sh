@@ -33,30 +33,6 @@ mute_icmp()
 	done
 }
 
-# all_were_reset NAME BEHIND: clients, and the server's connections behind so many
-all_were_reset()
-{
-	local name=$1 v result=0
-
-	for v in 4 6; do
-		bg_wait "$name$v"
-		[ $? -eq 3 ] || result=1
-		echo "client, IPv$v: $(grep '^result=' "$(bg_out "$name$v")")"
-	done
-	served $PORT "$2"
-	[ "$(nr_served $PORT)" -eq $(($2 + 2)) ] || result=2
-	served $PORT "$2" | grep -vq ' result=reset ' && result=3
-	return $result
-}
-
-# is_hooked FAMILY
-is_hooked()
-{
-	link_reset
-	tapp c -t 30 --up 100k --down 100k "$(addr s "$1")" $PORT || return
-	[ "$(link_get both 6 with_payload)" -eq 0 ]
-}
-
 # restart HOST: killed and started again; KILLED_MS, RESTARTED_MS: when that was, and it was ready
 restart()
 {

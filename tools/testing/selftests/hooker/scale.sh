@@ -31,8 +31,6 @@ stat_of() { hooker_show "$1" stats | awk -v name="$2" '$1 == name { print $2 }';
 # pss HOST: bytes of its daemon
 pss() { awk '$1 == "Pss:" { print $2 * 1024 }' "/proc/$(bg_pid "hooker-$1")/smaps_rollup"; }
 
-nr_fds() { find "/proc/$(bg_pid "hooker-$1")/fd" -mindepth 1 | wc -l; }
-
 # nr_entries HOST MAP...: in those of its daemon's maps
 nr_entries()
 {

@@ -9,22 +9,8 @@
 
 PORT=5000
 
-# carried FAMILY: a transfer; TCP_BYTES: what of it was in TCP
-carried()
-{
-	link_reset
-	tapp c -t 30 --up 100k --down 100k "$(addr s "$1")" $PORT || return
-	TCP_BYTES=$(link_get both 6 payload_bytes)
-}
-
-plain_tcp_carries() { carried "$1" && [ "$TCP_BYTES" -ge $((200 << 10)) ]; }
-is_hooked() { carried "$1" && [ "$TCP_BYTES" -eq 0 ]; }
-
 # limit HOST RESOURCE VALUE
 limit() { prlimit --pid "$(bg_pid "hooker-$1")" "--$2=$3:"; }
-
-# nr_fds HOST: what its daemon has open
-nr_fds() { find "/proc/$(bg_pid "hooker-$1")/fd" -mindepth 1 | wc -l; }
 
 # vm_bytes HOST: what the limit counts
 vm_bytes() { awk '/^VmSize:/ { print $2 * 1024 }' "/proc/$(bg_pid "hooker-$1")/status"; }

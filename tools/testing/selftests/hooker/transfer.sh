@@ -24,8 +24,6 @@ declare -A NUMBER=([udplite]=136 [udp]=17)
 declare -A PLAIN_US=()
 declare -A FDS=()
 
-nr_fds() { find "/proc/$(bg_pid "hooker-$1")/fd" -mindepth 1 | wc -l; }
-
 # map_id HOST NAME: of the map that this host's daemon holds, not of another's
 map_id()
 {

@@ -35,27 +35,8 @@ meet()
 # start_both OPTION...: a transfer over IPv4 and one over IPv6 at the same time
 start_both()
 {
-	local v
-
 	BEHIND=$(nr_served $PORT)
-	for v in 4 6; do
-		on_bg c tapp$v "$TAPP" client -t 60 "$@" "$(addr s $v)" $PORT
-	done
-}
-
-# finish_both BYTES: both end well, with so many bytes verified on either side
-finish_both()
-{
-	local v rc result=0
-
-	for v in 4 6; do
-		bg_wait tapp$v
-		rc=$?
-		echo "IPv$v: $(grep -E '^(result|total_us|verified_bytes)=' "$(bg_out tapp$v)" |
-			tr '\n' ' ')"
-		[ $rc -eq 0 ] && grep -q "^verified_bytes=$1$" "$(bg_out tapp$v)" || result=1
-	done
-	[ $result -eq 0 ] && server_verified $PORT "$BEHIND" 2 "$1"
+	start_transfer tapp "$@"
 }
 
 # trouble SETTINGS COUNTER SIZE OPTION...: under these settings, starting over from the seed
@@ -71,7 +52,7 @@ trouble()
 		# shellcheck disable=SC2086
 		link_restart $((SEED + try)) "${LINK[@]}" $settings || return 1
 		start_both --up "$1" --down "$1"
-		finish_both $((${1%m} << 20)) || return 2
+		both_verified tapp $((${1%m} << 20)) "$BEHIND" || return 2
 		link_stats
 		[ "$(counter c flows_active)" -ne $((hooked + 2)) ] || break
 	done
@@ -117,7 +98,7 @@ lost_handshake()
 	start_both --up 100k --down 100k
 	wait_for 30 is_swallowed "$1" 2
 	link_set both blackhole none
-	finish_both $((100 << 10)) || return
+	both_verified tapp $((100 << 10)) "$BEHIND" || return
 	[ "$(counter c flows_active)" -eq $((hooked + 2)) ]
 }
 
