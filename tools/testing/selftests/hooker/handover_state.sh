@@ -343,17 +343,28 @@ killed()
 	stop_both "$what"
 }
 
+# What holds for all connections and associations; their carriers
+part_1()
+{
+	rules
+	windows
+	coverage
+	killed
+}
+
+part_2()
+{
+	fallen_back
+	mechanisms
+	af_xdp
+	hello
+}
+
+in_parts 2
 need_hooker
 need_tapp
 EXP=$(find_object exp253.bpf.o) || skip_all "exp253.bpf.o is not built [variant]"
-tap_plan $((15 + 11 + 9 + 11 + 16 + 8 + 9 + 11))
+[ "$LIB_PART" -eq 1 ] && tap_plan $((15 + 11 + 9 + 11)) || tap_plan $((11 + 16 + 8 + 9))
 topo_up "${LINK[@]}"
-rules
-windows
-coverage
-fallen_back
-mechanisms
-af_xdp
-hello
-killed
+"part_$LIB_PART"
 tap_finish

@@ -71,13 +71,13 @@ short_of_memory()
 	stop_both "$what"
 }
 
+in_parts 2
 need_hooker
 need_tapp
 need prlimit
-tap_plan $((2 * 10 + 2 * 8))
+tap_plan $((10 + 8))
 topo_up both delay 5ms rate 100mbit queue 256k
-short_of_descriptors c
-short_of_descriptors s
-short_of_memory c
-short_of_memory s
+[ "$LIB_PART" -eq 1 ] && HOST=c || HOST=s
+short_of_descriptors $HOST
+short_of_memory $HOST
 tap_finish
