@@ -13,7 +13,6 @@ ECHO_PORT=7000
 ECHOES=80			# 10 ms each
 LINK=(both delay 5ms rate 100mbit queue 8m)
 
-
 # ends NAME STATUS: both clients, with that exit status
 ends()
 {
