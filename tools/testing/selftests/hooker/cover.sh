@@ -34,14 +34,14 @@ has_asked() { [ "$(nr_flows s)" -ge "$1" ] && have_carried "$1" 64; }
 # start_conns PORT ADDRESS BYTES: they send when $LIB_TMP/go exists
 start_conns()
 {
-	on_bg c "client-$1" "${RUN_BY[@]}" "$TAPP" client -P $CONNS -t 15 --count-bad --up "$3" \
+	on_bg c "client-$1" "${RUN_BY[@]}" "$TAPP" client -P $CONNS -t 60 --count-bad --up "$3" \
 		--down "$3" --go "$LIB_TMP/go" "$2" "$1"
 }
 
 # finish_conns PORT BEHIND BYTES: complete in both directions, whatever the bits
 finish_conns()
 {
-	bg_wait "client-$1" 60 || { cat "$(bg_out "client-$1")"; return 1; }
+	bg_wait "client-$1" || { cat "$(bg_out "client-$1")"; return 1; }
 	grep -q "^verified_bytes=$((CONNS * $3))$" "$(bg_out "client-$1")" &&
 		server_verified "$1" "$2" $CONNS "$3"
 }
@@ -60,7 +60,7 @@ hurt()
 		behind[$port]=$(nr_served "$port")
 		start_conns "$port" "$(addr s "$family")" $bytes
 	done
-	wait_for 10 has_asked $(($# * CONNS)) || note "not all connections are there"
+	wait_for 30 has_asked $(($# * CONNS)) || note "not all connections are there"
 	SHOWN=$(hooker_show c flows)
 	link_set both corrupt "$percent%" corrupt-where any
 	: >"$LIB_TMP/go"
@@ -153,7 +153,7 @@ start_once()
 		hooker_do s policy add in port $PORT_HEADER cover header &&
 		hooker_do s policy add in port $PORT_SERVER cover header || die "no rules"
 	for port in $PORT_FULL $PORT_HEADER $PORT_CLIENT $PORT_SERVER; do
-		tapp_serve s $port || die "no server"
+		tapp_serve s $port -t 60 || die "no server"
 	done
 }
 

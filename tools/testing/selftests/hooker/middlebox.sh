@@ -133,7 +133,7 @@ swallows()
 	tap_check "option swallowed: found out" swallowed 4
 	for v in 4 6; do
 		tap_check "option swallowed: the next one is plain TCP at once, IPv$v" \
-			plain_tcp_carries $v -t 1
+			plain_tcp_carries $v -t 2	# the third SYN comes after 3 s
 	done
 	no_box s
 	no_box c
