@@ -76,7 +76,7 @@ refused_us()
 	local i
 
 	for i in 1 2 3 4 5; do
-		tapp c "$(addr s "$1")" $PORT_CLOSED && return
+		tapp_first c "$(addr s "$1")" $PORT_CLOSED && return
 		[ "$(tapp_get result)" = refused ] || return
 		tapp_get total_us
 	done | sort -n | sed -n 3p
@@ -87,7 +87,7 @@ control()
 	local v=$1
 
 	tap_check "IPv$v, no hooker: TCP carries a transfer" is_carried 6 "$v" $PORT
-	tapp c -n 5 "$(addr s "$v")" $PORT
+	tapp_first c -n 5 "$(addr s "$v")" $PORT
 	PLAIN_US[$v]=$(tapp_get connect_us)
 	tap_range "IPv$v, no hooker: connect()" $RTT_US "${PLAIN_US[$v]}" $((RTT_US * 2)) us
 	REFUSED_US[$v]=$(refused_us "$v")
@@ -99,7 +99,7 @@ same_as_plain()
 	local v=$1 what="IPv$1, $2"
 
 	tap_check "$what: TCP carries a transfer" is_carried 6 "$v" $PORT
-	tapp c -n 5 "$(addr s "$v")" $PORT
+	tapp_first c -n 5 "$(addr s "$v")" $PORT
 	tap_range "$what: connect() is not delayed" $RTT_US "$(tapp_get connect_us)" \
 		$((PLAIN_US[$v] + SLACK_US)) us
 	tap_range "$what: nor is ECONNREFUSED" $RTT_US "$(refused_us "$v")" \
@@ -140,12 +140,12 @@ blocked_udplite()
 	start_hookers
 	start_servers
 	for v in 4 6; do
-		tapp c "$(addr s $v)" $PORT
+		tapp_first c "$(addr s $v)" $PORT
 		tap_range "IPv$v, UDP-Lite lost ($1): first connect()" $RTT_US \
 			"$(tapp_get connect_us)" \
 			$((PLAIN_US[$v] + RTT_US * 5 / 4 + 5000 + SLACK_ONE_US)) us
 		tap_check "IPv$v, UDP-Lite lost ($1): UDP carries a transfer" is_carried 17 $v $PORT
-		tapp c -n 5 "$(addr s $v)" $PORT
+		tapp_first c -n 5 "$(addr s $v)" $PORT
 		tap_range "IPv$v, UDP-Lite lost ($1): later connect()" $RTT_US \
 			"$(tapp_get connect_us)" $((PLAIN_US[$v] + SLACK_US)) us
 	done
@@ -162,7 +162,7 @@ blocked_all()
 	start_hookers
 	start_servers
 	for v in 4 6; do
-		tapp c "$(addr s $v)" $PORT
+		tapp_first c "$(addr s $v)" $PORT
 		tap_range "IPv$v, all carriers lost: first connect()" $RTT_US \
 			"$(tapp_get connect_us)" \
 			$((PLAIN_US[$v] + HELLO_US + SLACK_ONE_US)) us
@@ -199,7 +199,7 @@ hung_client()
 		tap_check "IPv$v, client's daemon hangs: TCP carried it" \
 			wait_for 10 carried_by 6 $((200 << 10))
 	done
-	tapp c -n 5 "$(addr s 4)" $PORT
+	tapp_first c -n 5 "$(addr s 4)" $PORT
 	tap_range "client's daemon hangs: later connect()" $RTT_US "$(tapp_get connect_us)" \
 		$((PLAIN_US[4] + SLACK_US)) us
 	hooker_signal c CONT
