@@ -75,6 +75,7 @@ static struct hk_flow *place(struct hk_relay *r, __u32 slot, __u32 gen,
 	f->state = HK_FLOW_HELD;
 	f->active = active;
 	f->key = *key;
+	f->wire = *key;
 	f->redir_fd = -1;
 	f->lane = hk_dataplane_lane(r->dp, slot);
 	LIST_INSERT_HEAD(bucket(r, key), f, by_key);
@@ -209,7 +210,7 @@ static void close_redir(struct hk_flow *f, enum hk_flow_end how)
 
 	if (f->redir_fd < 0)
 		return;
-	hk_flow_key_reverse(&redir, &f->key);
+	hk_flow_key_reverse(&redir, &f->wire);
 	if (how == HK_END_SILENT)
 		hk_tcp_abandon(f->redir_fd);
 	else if (how == HK_END_DONE)

@@ -52,6 +52,7 @@ enum hk_flow_end {
  * @state:	 see above
  * @active:	 the application here called connect()
  * @key:	 the application's socket
+ * @wire:	 the same connection on the wire; they differ if this host translates addresses
  * @peer:	 borrowed; outlives the flow. NULL once ENDED
  * @stream:	 borrowed from the association; NULL before OPEN (active) and once ENDED
  * @redir_fd:	 redirection socket; owned, -1 before TAKING
@@ -89,7 +90,7 @@ struct hk_flow {
 	__u32			slot, gen;
 	enum hk_flow_state	state;
 	bool			active;
-	struct hk_flow_key	key;
+	struct hk_flow_key	key, wire;
 	struct hk_peer		*peer;
 	struct htp_stream	*stream;
 	int			redir_fd;

@@ -16,6 +16,7 @@
 /* All but what identifies it, and what it hangs on */
 static void pass_flow(struct htp_freezer *f, struct hk_flow *flow)
 {
+	HTP_FREEZE(f, flow->wire);
 	HTP_FREEZE(f, flow->attempts);
 	HTP_FREEZE(f, flow->synack_len);
 	HTP_FREEZE(f, flow->synack);

@@ -33,7 +33,7 @@
 struct hk_relay;
 
 /* Changes with every change of what is handed over, here, in freeze*.c and in the maps */
-#define HK_STATE_VERSION	(1 << 16 | HTP_FREEZE_VERSION)
+#define HK_STATE_VERSION	(2 << 16 | HTP_FREEZE_VERSION)
 
 #define HK_SETUP_NAME		16
 #define HK_SETUP_ABI		10

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include "../bpf/hooker_abi.h"
 #include "../dataplane/dataplane.h"
+#include "../tcp/conntrack.h"
 #include "../tcp/inject.h"
 #include "control.h"
 #include "hello.h"
@@ -145,6 +146,7 @@ struct hk_relay {
 	unsigned int			nr_ports;
 	bool				lacks_udplite;
 	struct hk_injector		lo, wire;
+	struct hk_conntrack		conntrack;
 	struct hk_route			route;
 	bool				routed;
 	struct hk_control		control;

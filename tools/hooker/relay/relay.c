@@ -330,6 +330,7 @@ static void stop(struct hk_relay *r)
 		hk_route_del(&r->route);
 	hk_injector_close(&r->lo);
 	hk_injector_close(&r->wire);
+	hk_conntrack_close(&r->conntrack);
 	hk_ports_close(r);
 	if (r->controlled)
 		hk_control_close(&r->control);

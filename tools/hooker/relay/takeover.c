@@ -26,6 +26,7 @@
 #include "../tcp/addr.h"
 #include "flow.h"
 #include "hello.h"
+#include "log.h"
 #include "peer.h"
 #include "private.h"
 
@@ -67,7 +68,7 @@ static void state_of_server(struct hk_flow *f, const struct hk_parsed *synack,
 	bool wscale = synack->wscale >= 0;	/* only if the SYN had the option, too */
 
 	memset(state, 0, sizeof(*state));
-	hk_flow_key_reverse(&state->key, &f->key);
+	hk_flow_key_reverse(&state->key, &f->wire);
 	state->snd_nxt = synack->seq + 1;
 	state->rcv_nxt = synack->ack;
 	/*
@@ -103,7 +104,7 @@ static void state_of_client(struct hk_flow *f, struct hk_tcp_state *state)
 	bool wscale = offer->snd_wscale != HK_NO_WSCALE && offer->rcv_wscale != HK_NO_WSCALE;
 
 	memset(state, 0, sizeof(*state));
-	hk_flow_key_reverse(&state->key, &f->key);
+	hk_flow_key_reverse(&state->key, &f->wire);
 	state->snd_nxt = offer->ack;
 	state->rcv_nxt = offer->seq + 1;
 	state->snd_wnd = offer->window;
@@ -117,13 +118,19 @@ static void state_of_client(struct hk_flow *f, struct hk_tcp_state *state)
 	state->tsval = offer->syn_tsval + elapsed_ms(f->relay, offer->ns) + 1;
 }
 
-/* The held SYN-ACK again, over lo; a copy, since injecting fills in checksums */
+/*
+ * The held SYN-ACK again, over lo; a copy, since injecting fills in checksums. It was held behind
+ * this host's NAT, and has to pass it once more.
+ */
 static int inject_synack(struct hk_flow *f)
 {
 	__u8 packet[HK_SYNACK_MAX];
+	struct hk_flow_key key;
 
 	memcpy(packet, f->synack, f->synack_len);
-	return hk_inject(&f->relay->lo, packet, f->synack_len);
+	hk_flow_key_reverse(&key, &f->wire);
+	return hk_segment_readdress(packet, f->synack_len, &key) ?:
+	       hk_inject(&f->relay->lo, packet, f->synack_len);
 }
 
 /* The third ACK that the server's listener waits for, over lo */
@@ -143,7 +150,7 @@ static int inject_ack(struct hk_flow *f)
 
 	if (f->offer.rcv_wscale != HK_NO_WSCALE && f->offer.snd_wscale != HK_NO_WSCALE)
 		seg.window = 65535 >> f->offer.rcv_wscale;
-	hk_flow_key_reverse(&seg.key, &f->key);
+	hk_flow_key_reverse(&seg.key, &f->wire);
 	len = hk_segment_build(packet, sizeof(packet), &seg);
 	return len < 0 ? len : hk_inject(&f->relay->lo, packet, len);
 }
@@ -441,6 +448,13 @@ static void on_aborted(struct hk_relay *r, const struct hk_aborted_event *ev)
 		hk_flow_end(f, HK_END_RESET, HTP_CODE_APP_RESET);
 }
 
+/* Said once */
+static void find_wire(struct hk_relay *r, const struct hk_flow_key *key, struct hk_flow_key *wire)
+{
+	if (hk_conntrack_wire(&r->conntrack, key, wire))
+		hk_err("conntrack doesn't tell what NAT of this host does to a connection; those it translates fail; `modprobe nf_conntrack_netlink`, or a rule with none for their ports");
+}
+
 static bool peer_path(const struct hk_flow_key *key, const struct hk_option *opt,
 		      struct hk_path *path)
 {
@@ -455,7 +469,7 @@ static bool peer_path(const struct hk_flow_key *key, const struct hk_option *opt
 static bool attach_peer(struct hk_flow *f, const struct hk_option *opt, __u64 rtt_ns)
 {
 	struct hk_relay *r = f->relay;
-	__u8 blocked = hk_blocked_protos(r, f->key.raddr, opt->instance);
+	__u8 blocked = hk_blocked_protos(r, f->wire.raddr, opt->instance);
 	struct hk_kind kind = {
 		.protos = opt->protos & f->action.protos & r->live->protos,
 		.own = f->action.class,
@@ -464,7 +478,7 @@ static bool attach_peer(struct hk_flow *f, const struct hk_option *opt, __u64 rt
 	struct hk_peer *peer;
 	struct hk_path path;
 
-	if (!(kind.protos & ~blocked) || r->drain_until_ns || !peer_path(&f->key, opt, &path))
+	if (!(kind.protos & ~blocked) || r->drain_until_ns || !peer_path(&f->wire, opt, &path))
 		return false;
 	peer = hk_peer_get(r, &path, opt, &kind, blocked, rtt_ns);
 	if (!peer)
@@ -524,6 +538,7 @@ static void on_synack(struct hk_relay *r, const struct hk_synack_event *ev)
 	}
 	memcpy(&opt, synack.option, sizeof(opt));
 	memcpy(&f->server_token, opt.token, sizeof(f->server_token));
+	find_wire(r, &f->key, &f->wire);
 	if (!attach_peer(f, &opt, ev->rtt_ns))
 		hk_takeover_leave(f);
 	else if (f->peer->state == HK_PEER_UP && hk_proof_is_fresh(f->peer))
@@ -572,10 +587,11 @@ bool hk_takeover_has_offer(struct hk_relay *r, __u32 token, const __u8 instance[
  * The offer an OPEN refers to: answered by this daemon, to that very peer, lately.
  * The token alone proves nothing: it can be overheard or guessed, and an instance id
  * is what the peer says of itself. So the addresses must be those of the association,
- * which HELLO has proven. And it must be an association of the kind that the rules here
+ * which HELLO has proven; those on the wire, if this host translates them. And it must be an association of the kind that the rules here
  * want for this connection. An offer that doesn't fit stays for whom it was made to.
  */
-static int find_offer(struct hk_peer *peer, struct htp_stream *stream, struct hk_offer *offer)
+static int find_offer(struct hk_peer *peer, struct htp_stream *stream, struct hk_offer *offer,
+		      struct hk_flow_key *wire)
 {
 	struct hk_relay *r = peer->relay;
 	const __u8 *body;
@@ -588,8 +604,9 @@ static int find_offer(struct hk_peer *peer, struct htp_stream *stream, struct hk
 	memcpy(&token, body + 4, sizeof(token));
 	if (!hk_takeover_has_offer(r, token, peer->instance, offer))
 		return -ENOENT;
-	if (memcmp(offer->key.laddr, peer->path.local, sizeof(offer->key.laddr)) ||
-	    memcmp(offer->key.raddr, peer->path.remote, sizeof(offer->key.raddr)))
+	find_wire(r, &offer->key, wire);
+	if (memcmp(wire->laddr, peer->path.local, sizeof(wire->laddr)) ||
+	    memcmp(wire->raddr, peer->path.remote, sizeof(wire->raddr)))
 		return -EPERM;
 	if (offer->action.class != peer->kind.own ||
 	    !(offer->action.protos & peer->port->carrier.ops->proto))
@@ -599,7 +616,7 @@ static int find_offer(struct hk_peer *peer, struct htp_stream *stream, struct hk
 }
 
 static int take_incoming(struct hk_peer *peer, struct htp_stream *stream,
-			 const struct hk_offer *offer)
+			 const struct hk_offer *offer, const struct hk_flow_key *wire)
 {
 	struct hk_relay *r = peer->relay;
 	struct hk_tcp_state state;
@@ -614,6 +631,7 @@ static int take_incoming(struct hk_peer *peer, struct htp_stream *stream,
 		return -ENFILE;
 	f->peer = peer;
 	LIST_INSERT_HEAD(&peer->flows, f, by_peer);
+	f->wire = *wire;
 	f->offer = *offer;
 	f->action = offer->action;
 	f->seen_ns = r->now_ns;
@@ -639,14 +657,15 @@ static int take_incoming(struct hk_peer *peer, struct htp_stream *stream,
  */
 void hk_takeover_opened(struct hk_peer *peer, struct htp_stream *stream)
 {
+	struct hk_flow_key wire;
 	struct hk_offer offer;
 	int err;
 
-	err = find_offer(peer, stream, &offer);
+	err = find_offer(peer, stream, &offer, &wire);
 	if (!err && peer->relay->drain_until_ns)
 		err = -ESHUTDOWN;
 	if (!err)
-		err = take_incoming(peer, stream, &offer);
+		err = take_incoming(peer, stream, &offer, &wire);
 	if (!err)
 		return;
 	peer->relay->stats[HK_REL_OPEN_REFUSED]++;

@@ -87,5 +87,6 @@ int	hk_inject(const struct hk_injector *inj, void *packet, size_t len);
 
 ssize_t	hk_segment_build(void *packet, size_t cap, const struct hk_segment *seg);
 int	hk_segment_parse(const void *packet, size_t len, struct hk_parsed *parsed);
+int	hk_segment_readdress(void *packet, size_t len, const struct hk_flow_key *key);
 
 #endif /* HK_TCP_INJECT_H */

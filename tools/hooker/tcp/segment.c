@@ -272,6 +272,35 @@ static void parse_key(const __u8 *p, const struct hk_packet *pkt, struct hk_flow
 	hk_addr_map(key->raddr, v4);
 }
 
+/**
+ * hk_segment_readdress - put other addresses and ports into a TCP segment
+ * @packet: from its IP header on
+ * @len:    bytes there
+ * @key:    source as local, destination as remote; of the packet's address family
+ *
+ * Checksums stay what they were; hk_inject() fills them in.
+ *
+ * Return: 0, -EINVAL if the family is another one, or the errors of hk_segment_parse().
+ */
+int hk_segment_readdress(void *packet, size_t len, const struct hk_flow_key *key)
+{
+	struct hk_packet pkt;
+	__u8 *p = packet;
+	int err;
+
+	err = hk_packet_locate(packet, len, &pkt);
+	if (err)
+		return err;
+	if (pkt.v4 != hk_addr_is_mapped(key->laddr) || pkt.v4 != hk_addr_is_mapped(key->raddr))
+		return -EINVAL;
+	if (pkt.v4)
+		put_bytes(put_bytes(p + 12, &key->laddr[3], 4), &key->raddr[3], 4);
+	else
+		put_bytes(put_bytes(p + 8, key->laddr, 16), key->raddr, 16);
+	put_bytes(put_bytes(p + pkt.tcp, &key->lport, 2), &key->rport, 2);
+	return 0;
+}
+
 /* @opt is one whole option of @len bytes, kind and length included */
 static void parse_syn_option(const __u8 *opt, size_t len, struct hk_parsed *parsed)
 {

@@ -1,0 +1,90 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Hosts that translate addresses and ports of their own connections: a service that is
+# redirected to another port, a client whose connections go elsewhere than it says, or come
+# from another address. Such connections are carried like any other.
+
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+PORT=5000
+REDIRECTED=80
+VIP4=198.51.100.7 VIP6=2001:db8:7::7
+OTHER4=192.0.2.99 OTHER6=2001:db8::99
+
+# translate HOST HOOK RULE...: one nat chain with these
+translate()
+{
+	local host=$1 hook=$2 rule
+
+	shift 2
+	{
+		echo "table inet translate { chain nat { type nat hook $hook priority -100;"
+		for rule; do
+			echo "$rule;"
+		done
+		echo "}; }"
+	} | on "$host" nft -f - || die "nft"
+}
+
+no_translation() { on "$1" nft delete table inet translate; }
+
+add_addresses()
+{
+	ip -n "$(netns c)" route add "$VIP4" dev eth0
+	ip -n "$(netns c)" route add "$VIP6" dev eth0
+	ip -n "$(netns c)" addr add "$OTHER4/32" dev eth0
+	ip -n "$(netns c)" addr add "$OTHER6/128" dev eth0 nodad preferred_lft 0
+	ip -n "$(netns s)" neigh add "$OTHER4" lladdr "$MAC_c" dev eth0
+	ip -n "$(netns s)" neigh add "$OTHER6" lladdr "$MAC_c" dev eth0
+	state_save c
+	state_save s
+}
+
+# connects ADDRESS PORT
+connects() { tapp c -t 20 --up 100k --down 100k "$1" "$2"; }
+
+# is_carried ADDRESS PORT: also a second time, when the daemons know each other
+is_carried()
+{
+	link_reset
+	connects "$@" && connects "$@" || return
+	[ "$(link_get both 6 with_payload)" -eq 0 ]
+}
+
+# check HOST WHAT PORT ADDRESS4 ADDRESS6 HOOK RULE...
+check()
+{
+	local host=$1 what=$2 port=$3 addr=([4]=$4 [6]=$5) v
+
+	translate "$host" "${@:6}"
+	for v in 4 6; do
+		tap_check "$what, IPv$v" is_carried "${addr[v]}" "$port"
+	done
+	no_translation "$host"
+}
+
+need nft
+need_hooker
+need_tapp
+tap_plan 12
+topo_up both rate 200mbit delay 2ms
+add_addresses
+tapp_serve s $PORT -t 30 || die "no server"
+translate s prerouting "tcp dport $REDIRECTED redirect to :$PORT"
+for v in 4 6; do
+	tap_check "without hooker, IPv$v" connects "$(addr s $v)" $REDIRECTED
+done
+no_translation s
+start_hookers
+check s "redirected to another port" $REDIRECTED "$ADDR4_s" "$ADDR6_s" \
+	prerouting "tcp dport $REDIRECTED redirect to :$PORT"
+check c "to another host and port than connect() said" $REDIRECTED $VIP4 $VIP6 \
+	output "ip daddr $VIP4 tcp dport $REDIRECTED dnat ip to $ADDR4_s:$PORT" \
+	"ip6 daddr $VIP6 tcp dport $REDIRECTED dnat ip6 to [$ADDR6_s]:$PORT"
+check c "from another address of the host" $PORT "$ADDR4_s" "$ADDR6_s" \
+	postrouting "ip saddr $ADDR4_c tcp dport $PORT snat ip to $OTHER4" \
+	"ip6 saddr $ADDR6_c tcp dport $PORT snat ip6 to $OTHER6"
+stop_both "translated"
+tap_finish
