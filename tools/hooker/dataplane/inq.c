@@ -39,9 +39,10 @@ static int socket_lo(struct sockaddr_in *sin)
 	return fd;
 }
 
-/* A TCP connection over lo */
+/* A TCP connection over lo, which there may be a firewall against */
 static int make_pair(int pair[2])
 {
+	const struct timeval limit = { .tv_sec = ARRIVAL_MS / 1000 };
 	struct sockaddr_in sin;
 	int listener = socket_lo(&sin);
 
@@ -49,7 +50,9 @@ static int make_pair(int pair[2])
 		return listener;
 	pair[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	pair[1] = -1;
-	if (pair[0] >= 0 && !connect(pair[0], (struct sockaddr *)&sin, sizeof(sin)))
+	if (pair[0] >= 0 &&
+	    !setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) &&
+	    !connect(pair[0], (struct sockaddr *)&sin, sizeof(sin)))
 		pair[1] = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	close(listener);
 	if (pair[1] >= 0)

@@ -175,6 +175,7 @@ static const char * const relay_stats[HK_NR_REL_STATS] = {
 	[HK_REL_FLOWS_LEFT_NATIVE]	= "flows_left_native",
 	[HK_REL_FLOWS_FORGE_FAILED]	= "flows_forge_failed",
 	[HK_REL_FLOWS_LATE]		= "flows_late",
+	[HK_REL_FLOWS_UNHEARD]		= "flows_unheard",
 	[HK_REL_OPEN_REFUSED]		= "open_refused",
 	[HK_REL_HELLO_SENT]		= "hello_sent",
 	[HK_REL_HELLO_ANSWERED]		= "hello_answered",

@@ -198,6 +198,8 @@ void hk_flow_opened(struct hk_flow *f)
 	/* it was for this connection; a later one may use the same ports */
 	hk_dataplane_del_verdict(f->relay->dp, &f->key);
 	steer(f);
+	if (f->active || f->out_bytes)
+		hk_unheard_watch(f);
 	f->readable = true;
 	f->writable = true;
 	hk_flow_wake(f);
@@ -259,6 +261,7 @@ void hk_flow_end(struct hk_flow *f, enum hk_flow_end how, enum htp_code code)
 	close_redir(f, how);
 	let_go_of_stream(f, code);
 	hk_timer_cancel(&r->timers, &f->timer);
+	hk_timer_cancel(&r->timers, &f->watch);
 	if (f->state == HK_FLOW_OPEN)
 		r->stats[how == HK_END_DONE ? HK_REL_FLOWS_DONE : HK_REL_FLOWS_RESET]++;
 	f->lane->limit = 0;
@@ -422,6 +425,8 @@ static bool write_once(struct hk_flow *f, size_t *total)
 		hk_flow_end(f, HK_END_RESET, HTP_CODE_APP_RESET);
 		return false;
 	}
+	if (!f->out_bytes && f->state == HK_FLOW_OPEN)
+		hk_unheard_watch(f);
 	f->out_bytes += len;
 	f->relay->pumped_bytes += len;
 	htp_stream_consume(f->stream, len);

@@ -59,6 +59,7 @@ enum hk_flow_end {
  * @lane:	 shared with SK_MSG
  * @timer:	 HELD by a peer that is UP: ask again, give up; TAKING: inject again, give up;
  *		 left native: forget the verdict; OPEN: memory, or an answer, is waited for
+ * @watch:	 OPEN: has the application been heard?
  * @attempts:	 injections so far; OPEN: how often it was looked whether all is acknowledged
  * @synack:	 active: the held packet
  * @synack_len:	 its bytes
@@ -95,7 +96,7 @@ struct hk_flow {
 	struct htp_stream	*stream;
 	int			redir_fd;
 	struct hk_lane		*lane;
-	struct hk_timer		timer;
+	struct hk_timer		timer, watch;
 	unsigned int		attempts;
 	__u8			synack[HK_SYNACK_MAX];
 	__u32			synack_len;
@@ -129,6 +130,9 @@ void	hk_flow_on_stream(struct hk_flow *f, unsigned int events);
 void	hk_flows_pump(struct hk_relay *r);
 void	hk_flows_reap(struct hk_relay *r);
 void	hk_flows_find_free(struct hk_relay *r);
+
+/* unheard.c: connections whose application's segments don't get here */
+void	hk_unheard_watch(struct hk_flow *f);
 
 /* takeover.c: handshakes, from the BPF programs' events and the peer's OPENs */
 void	hk_takeover_event(void *priv, const void *record, size_t len);

@@ -46,6 +46,7 @@ enum hk_relay_stat {
 	HK_REL_FLOWS_LEFT_NATIVE,	/* held, then given back to plain TCP */
 	HK_REL_FLOWS_FORGE_FAILED,
 	HK_REL_FLOWS_LATE,		/* taken over, but the application was gone or never came */
+	HK_REL_FLOWS_UNHEARD,		/* open, but nothing comes from the application */
 	HK_REL_OPEN_REFUSED,		/* OPENs without a matching offer */
 	HK_REL_HELLO_SENT,
 	HK_REL_HELLO_ANSWERED,
@@ -108,6 +109,7 @@ enum hk_relay_stat {
  * @limit_ns:	 when to look at the limit of descriptors again
  * @max_fds:	 that limit
  * @short_until_ns: something ran short just now
+ * @unheard_until_ns: connections can't be taken over on this host
  * @nr_fds:	 descriptors besides those of flows
  * @flows:	 HK_MAX_FLOWS slots
  * @free_slots:	 stack of unused ones
@@ -165,7 +167,7 @@ struct hk_relay {
 	int				handover_fd;
 	bool				handover_due, handed_over, taken;
 	__u64				handover_until_ns;
-	__u64				limit_ns, short_until_ns, max_fds;
+	__u64				limit_ns, short_until_ns, unheard_until_ns, max_fds;
 	int				nr_fds;
 	struct hk_flow			*flows;
 	__u32				*free_slots;

@@ -67,7 +67,7 @@ static int alloc_tables(struct hk_relay *r)
 	LIST_INIT(&r->ended);
 	TAILQ_INIT(&r->ready);
 	TAILQ_INIT(&r->dirty);
-	return hk_timers_init(&r->timers, HK_MAX_FLOWS + 2 * HK_MAX_PEERS);
+	return hk_timers_init(&r->timers, 2 * HK_MAX_FLOWS + 2 * HK_MAX_PEERS);
 }
 
 /* A redirection socket for each flow; without that many, new ones stay plain TCP */

@@ -27,8 +27,9 @@ static void look_at_limit(struct hk_relay *r)
 
 static bool has_room(const struct hk_relay *r)
 {
-	return r->now_ns >= r->short_until_ns && r->nr_free >= HK_FREE_FLOWS &&
-	       !hk_memory_is_low(r) && r->max_fds > (__u64)r->nr_fds + r->nr_flows + FREE_FDS;
+	return r->now_ns >= r->short_until_ns && r->now_ns >= r->unheard_until_ns &&
+	       r->nr_free >= HK_FREE_FLOWS && !hk_memory_is_low(r) &&
+	       r->max_fds > (__u64)r->nr_fds + r->nr_flows + FREE_FDS;
 }
 
 /**

@@ -587,8 +587,9 @@ bool hk_takeover_has_offer(struct hk_relay *r, __u32 token, const __u8 instance[
  * The offer an OPEN refers to: answered by this daemon, to that very peer, lately.
  * The token alone proves nothing: it can be overheard or guessed, and an instance id
  * is what the peer says of itself. So the addresses must be those of the association,
- * which HELLO has proven; those on the wire, if this host translates them. And it must be an association of the kind that the rules here
- * want for this connection. An offer that doesn't fit stays for whom it was made to.
+ * which HELLO has proven; those on the wire, if this host translates them. And it must be
+ * an association of the kind that the rules here want for this connection. An offer that doesn't
+ * fit stays for whom it was made to.
  */
 static int find_offer(struct hk_peer *peer, struct htp_stream *stream, struct hk_offer *offer,
 		      struct hk_flow_key *wire)

@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Hosts that translate addresses and ports of their own connections: a service that is
-# redirected to another port, a client whose connections go elsewhere than it says, or come
-# from another address. Such connections are carried like any other.
+# What the hosts' own netfilter and routing rules do to connections. If addresses and ports are
+# translated (a service that is redirected to another port, a client whose connections go elsewhere
+# than it says, or come from another address), they are carried like any other. If segments are
+# kept from going by lo, they can't be: one connection is reset, and then all are plain TCP.
 
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -65,10 +66,54 @@ check()
 	no_translation "$host"
 }
 
+# As a VPN does that wants all there is
+rule_before() { ip -n "$(netns "$1")" rule add pref 100 lookup main; }
+no_rule_before() { ip -n "$(netns "$1")" rule del pref 100; }
+
+# As with "connmark --restore-mark", where nobody has saved one
+marks_lost()
+{
+	on "$1" nft -f - <<-EOF || die "nft"
+		table inet marks { chain out {
+			type route hook output priority -150; meta mark set ct mark; }; }
+	EOF
+}
+
+no_marks_lost() { on "$1" nft delete table inet marks; }
+
+# is_reset FAMILY: instead of standing still
+is_reset()
+{
+	tapp c -t 30 --up 100k --down 100k "$(addr s "$1")" $PORT
+	[ "$(tapp_get result)" = reset ] && return 0
+	tapp_get result
+	return 1
+}
+
+is_plain()
+{
+	link_reset
+	connects "$(addr s "$1")" $PORT && [ "$(link_get both 6 with_payload)" -gt 0 ]
+}
+
+has_said_why() { grep -q 'another mark than 0x484b484b' "$(bg_err "hooker-$1")"; }
+
+# check_unheard CAUSE HOST FAMILY: that host's daemon has seen nothing of it yet
+check_unheard()
+{
+	local cause=$1 host=$2 v=$3
+
+	"$cause" "$host"
+	tap_check "$cause, host $host, IPv$v: one is reset" is_reset "$v"
+	tap_check "$cause, host $host, IPv$v: then they are plain TCP" is_plain "$v"
+	tap_check "$cause, host $host, IPv$v: the daemon says why" has_said_why "$host"
+	"no_$cause" "$host"
+}
+
 need nft
 need_hooker
 need_tapp
-tap_plan 12
+tap_plan 18
 topo_up both rate 200mbit delay 2ms
 add_addresses
 tapp_serve s $PORT -t 30 || die "no server"
@@ -86,5 +131,9 @@ check c "to another host and port than connect() said" $REDIRECTED $VIP4 $VIP6 \
 check c "from another address of the host" $PORT "$ADDR4_s" "$ADDR6_s" \
 	postrouting "ip saddr $ADDR4_c tcp dport $PORT snat ip to $OTHER4" \
 	"ip6 saddr $ADDR6_c tcp dport $PORT snat ip6 to $OTHER6"
-stop_both "translated"
+check_unheard rule_before c 4
+hooker_stop c
+hooker_start c || die "no daemon"
+check_unheard marks_lost s 6
+stop_both "at last"
 tap_finish

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Connections that were taken over, but whose application is never heard.
+ *
+ * What it sends is routed to lo by a mark. Netfilter rules that replace marks, and routing
+ * rules that come before ours, can send it elsewhere, and neither side would ever notice:
+ * the connection would just stand still. So a redirection socket has to get a segment soon: the
+ * ACK that completes a connect(), or the one for the first bytes that the application is given.
+ * Kernels send these, however long the application itself takes.
+ *
+ * As the cause concerns all connections, new ones stay plain TCP for some time.
+ */
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+#include "flow.h"
+#include "log.h"
+#include "private.h"
+
+/* Delayed ACKs take 200 ms, one that is sent again because lo was short of memory not much more */
+#define HEARD_NS	(1 * NSEC_PER_SEC)
+#define UNHEARD_NS	(600 * NSEC_PER_SEC)
+
+static bool is_heard(const struct hk_flow *f)
+{
+	struct tcp_info info = {};
+	socklen_t len = sizeof(info);
+
+	return getsockopt(f->redir_fd, IPPROTO_TCP, TCP_INFO, &info, &len) || info.tcpi_segs_in;
+}
+
+static void check(struct hk_timer *timer, __u64 now_ns)
+{
+	struct hk_flow *f = (void *)((char *)timer - offsetof(struct hk_flow, watch));
+	struct hk_relay *r = f->relay;
+
+	if (f->state != HK_FLOW_OPEN || is_heard(f))
+		return;
+	r->stats[HK_REL_FLOWS_UNHEARD]++;
+	if (now_ns >= r->unheard_until_ns)
+		hk_err("what applications send doesn't come by lo: netfilter gives it another mark than %#x, or an ip rule before %u takes it elsewhere; new connections are plain TCP for ten minutes",
+		       r->route.mark, r->route.priority);
+	r->unheard_until_ns = now_ns + UNHEARD_NS;
+	hk_room_check(r);
+	hk_flow_end(f, HK_END_RESET, HTP_CODE_REFUSED);
+}
+
+/**
+ * hk_unheard_watch - the application will soon be heard, or there is something wrong
+ * @f: OPEN; its application has to send an ACK now
+ */
+void hk_unheard_watch(struct hk_flow *f)
+{
+	f->watch.fire = check;
+	hk_timer_arm(&f->relay->timers, &f->watch, f->relay->now_ns + HEARD_NS);
+}
