@@ -29,6 +29,7 @@ test_packages="
 	gnuplot-nox:gnuplot
 	iperf3:iperf3
 	iproute2:tc
+	nftables:nft
 	nginx-light:nginx
 	nodejs:node
 	openssh-client:ssh

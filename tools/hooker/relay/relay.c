@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "answer.h"
@@ -84,6 +86,15 @@ static void raise_limits(void)
 		hk_info("limit of open files stays at %llu", (unsigned long long)old.rlim_cur);
 }
 
+static int check_cgroup2(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs))
+		return -errno;
+	return fs.f_type == CGROUP2_SUPER_MAGIC ? 0 : -EINVAL;
+}
+
 static int open_cgroup(const struct hk_relay_config *config)
 {
 	char path[256];
@@ -97,10 +108,16 @@ static int open_cgroup(const struct hk_relay_config *config)
 	fd = open(config->cgroup ?: path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0) {
 		err = -errno;
-		hk_err("%s: %s", config->cgroup ?: path, strerror(-err));
+		hk_err("cgroup %s: %s", config->cgroup ?: path, strerror(-err));
 		return err;
 	}
-	return fd;
+	err = check_cgroup2(fd);
+	if (!err)
+		return fd;
+	hk_err("cgroup %s: not a directory of cgroup v2, which is mounted on %s",
+	       config->cgroup ?: path, hk_host_cgroup2(path, sizeof(path)) ? "nothing" : path);
+	close(fd);
+	return err;
 }
 
 static int fill_bpf_config(struct hk_relay *r)

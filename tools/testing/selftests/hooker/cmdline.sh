@@ -492,9 +492,20 @@ not_for_others()
 	[ "$RC" -eq 1 ] && grep -q 'its socket is for root only' "$TMP/err" || fail "exit $RC"
 }
 
+# In a network namespace of its own, for it gets further than that
+run_without_cgroup()
+{
+	# shellcheck disable=SC2016	# for the inner shell
+	timeout 30 unshare -n sh -c 'ip link set lo up && exec "$0" --name "$1" run --cgroup "$2"' \
+		"$HOOKER" "$FAKE" "$TMP" >"$TMP/out" 2>"$TMP/err"
+	RC=$?
+	[ "$RC" -eq 1 ] && grep -q "^hooker: cgroup $TMP: not a directory of cgroup v2" "$TMP/err" ||
+		fail "exit $RC"
+}
+
 # ---- here it begins ----
 
-tap_plan $((${#USAGE_ERRORS[@]} + ${#FAKES[@]} + 19))
+tap_plan $((${#USAGE_ERRORS[@]} + ${#FAKES[@]} + 20))
 
 is_root=
 [ "$(id -u)" -ne 0 ] || is_root=y
@@ -550,6 +561,7 @@ root_check()
 
 root_check setpriv "doctor: without root" doctor_without_root
 root_check unshare "doctor: lo is down" doctor_lo_down
+root_check unshare "run: a directory that is no cgroup" run_without_cgroup
 root_check python3 "show: other daemons are named" lists_other_daemons
 root_check python3 "show: a socket without a daemon" dead_daemon
 root_check python3 "show: a socket that is for root" not_for_others
