@@ -207,7 +207,8 @@ static __always_inline bool is_deaf(const struct hk_flow_key *key)
 	const struct hk_local_key *host = (const void *)key->raddr;
 	struct hk_deaf *deaf = bpf_map_lookup_elem(&hk_deafs, host);
 
-	return deaf && deaf->times >= DEAF_TIMES && bpf_ktime_get_ns() - deaf->ns < DEAF_NS;
+	return deaf && deaf->times >= DEAF_TIMES &&
+	       ns_since(bpf_ktime_get_ns(), deaf->ns) < DEAF_NS;
 }
 
 /* Established: was it because the offer was left out of the SYN? Not if that was answered */
@@ -226,7 +227,7 @@ static __always_inline void note_hearing(struct bpf_sock_ops *ctx, const struct 
 		return;
 	}
 	hk_count(HK_STAT_OFFERS_SWALLOWED);
-	if (before && now.ns - before->ns < DEAF_NS)
+	if (before && ns_since(now.ns, before->ns) < DEAF_NS)
 		now.times = before->times + 1;
 	bpf_map_update_elem(&hk_deafs, host, &now, BPF_ANY);
 }

@@ -219,9 +219,9 @@ static __always_inline int hold_synack(struct __sk_buff *skb, struct bpf_sock *s
 		return pass(HK_STAT_SYNACK_STALE);
 	if (!st->held_ns)
 		st->held_ns = now;
-	if (now - st->held_ns > hk_config.hold_max_ns)
+	if (ns_since(now, st->held_ns) > hk_config.hold_max_ns)
 		return pass(HK_STAT_SYNACK_TIMEOUT);
-	if (now - st->copied_ns > COPY_GAP_NS) {
+	if (ns_since(now, st->copied_ns) > COPY_GAP_NS) {
 		if (!copy_to_relay(skb, sk, seg, st))
 			return pass(HK_STAT_SYNACK_RING_FULL);
 		st->copied_ns = now;

@@ -135,13 +135,27 @@ static __always_inline void hk_count(enum hk_stat stat)
 	hk_count_n(stat, 1);
 }
 
+/*
+ * Nanoseconds since @then, which another CPU may have read from the clock a moment later than
+ * this one did: no time has passed then. As a difference it would be 584 years.
+ */
+static __always_inline __u64 ns_since(__u64 now, __u64 then)
+{
+	return now > then ? now - then : 0;
+}
+
+static __always_inline bool is_beating(const struct hk_live *live)
+{
+	return ns_since(bpf_ktime_get_ns(), live->heartbeat_ns) < hk_config.stale_ns;
+}
+
 /* True while the daemon neither hangs nor is gone */
 static __always_inline bool relay_is_alive(void)
 {
 	__u32 zero = 0;
 	struct hk_live *live = bpf_map_lookup_elem(&hk_live, &zero);
 
-	return live && bpf_ktime_get_ns() - live->heartbeat_ns < hk_config.stale_ns;
+	return live && is_beating(live);
 }
 
 static __always_inline bool relay_takes_new(void)
@@ -149,8 +163,7 @@ static __always_inline bool relay_takes_new(void)
 	__u32 zero = 0;
 	struct hk_live *live = bpf_map_lookup_elem(&hk_live, &zero);
 
-	return live && !live->draining &&
-	       bpf_ktime_get_ns() - live->heartbeat_ns < hk_config.stale_ns;
+	return live && !live->draining && is_beating(live);
 }
 
 /* Carriers that are open: they come and go with mechanisms */

@@ -422,6 +422,18 @@ TEST_F(offer, socket_is_connected_again)
 	close(fd);
 }
 
+/* The daemon's clock may be read a moment after a program's, on another CPU */
+TEST_F(offer, heartbeat_of_this_moment)
+{
+	int fd = open_tcp(nobody4);
+
+	ASSERT_EQ(0, start(&self->dp, self->cgroup_fd));
+	hk_dataplane_live(self->dp)->heartbeat_ns = now_ns() + SEC_NS;
+	ASSERT_EQ(-EINPROGRESS, start_connect(fd, nobody4, PORT_OPEN));
+	EXPECT_EQ(1, stat_of(self->dp, HK_STAT_OFFERS_SENT));
+	close(fd);
+}
+
 /*
  * Segments with an unknown option may be swallowed on the way, in either direction. The
  * first ones have it, the third, after three seconds, does not.
