@@ -198,30 +198,47 @@ static __always_inline int reserve(struct bpf_sock_ops *ctx)
 	return 1;
 }
 
-/* Reserving space is asking to write: without, the segment leaves as it would without us */
-static __always_inline int reserve_in_syn(struct bpf_sock_ops *ctx)
+/*
+ * Space that another program has reserved asks all of them to write. So who writes can't rely on
+ * what was decided when space was reserved: the next three functions are asked each time.
+ */
+static __always_inline struct hk_sk *offering(struct bpf_sock_ops *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
 	struct tcp_sock *tp;
 	struct hk_sk *st;
 
 	if (!sk)
-		return 1;
+		return NULL;
 	st = bpf_sk_storage_get(&hk_sks, sk, NULL, 0);
 	if (!st || st->role != HK_ROLE_ACTIVE)
-		return 1;
+		return NULL;
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp || BPF_CORE_READ(tp, inet_conn.icsk_retransmits) >= OFFER_COPIES)
-		return 1;
-	return reserve(ctx);
+		return NULL;
+	return st;
+}
+
+/* With a SYN cookie there is no place to remember the offer */
+static __always_inline bool is_cookie(struct bpf_sock_ops *ctx)
+{
+	return BPF_CORE_READ_BITFIELD_PROBED(&request_of(ctx)->req.req, syncookie);
+}
+
+/* A full socket that answers a SYN: both have called connect() */
+static __always_inline bool may_answer(struct bpf_sock_ops *ctx)
+{
+	return !ctx->is_fullsock && is_hookable(ctx) && !is_cookie(ctx);
+}
+
+static __always_inline int reserve_in_syn(struct bpf_sock_ops *ctx)
+{
+	return offering(ctx) ? reserve(ctx) : 1;
 }
 
 static __always_inline int reserve_in_synack(struct bpf_sock_ops *ctx)
 {
-	/* with a SYN cookie there is no place to remember the offer */
-	if (ctx->args[0] == BPF_WRITE_HDR_TCP_SYNACK_COOKIE || !is_hookable(ctx))
-		return 1;
-	if (!will_answer(ctx))
+	if (!may_answer(ctx) || !will_answer(ctx))
 		return 1;
 	if (!relay_takes_new()) {
 		hk_count(HK_STAT_OFFERS_STALE);
@@ -234,10 +251,7 @@ static __always_inline int on_hdr_opt_len(struct bpf_sock_ops *ctx)
 {
 	if (!(ctx->skb_tcp_flags & TCPHDR_SYN))
 		return 1;
-	if (!is_synack(ctx))
-		return reserve_in_syn(ctx);
-	/* a full socket that answers a SYN: both have called connect() */
-	return ctx->is_fullsock ? 1 : reserve_in_synack(ctx);
+	return is_synack(ctx) ? reserve_in_synack(ctx) : reserve_in_syn(ctx);
 }
 
 /*
@@ -261,11 +275,10 @@ static __always_inline void option_init(struct hk_option *opt, __u8 protos, __u3
 
 static __always_inline int write_syn(struct bpf_sock_ops *ctx)
 {
+	struct hk_sk *st = offering(ctx);
 	struct hk_option opt = {};
-	struct hk_sk *st;
 
-	st = storage(ctx, 0);
-	if (!st || st->role != HK_ROLE_ACTIVE)
+	if (!st)
 		return 1;
 	option_init(&opt, st->action.protos & open_protos(), st->token);
 	if (!bpf_store_hdr_opt(ctx, &opt, sizeof(opt), 0))
@@ -358,7 +371,7 @@ static __always_inline int write_synack(struct bpf_sock_ops *ctx)
 	struct hk_offer offer;
 	__u32 token;
 
-	if (!is_hookable(ctx))
+	if (!may_answer(ctx) || !relay_takes_new())
 		return 1;
 	__builtin_memset(&offer, 0, sizeof(offer));
 	if (is_repeated(ctx, &offer.peer))

@@ -436,18 +436,25 @@ TEST_F(offer, heartbeat_of_this_moment)
 
 /*
  * Segments with an unknown option may be swallowed on the way, in either direction. The
- * first ones have it, the third, after three seconds, does not.
+ * first ones have it, the third, after three seconds, does not; not even if there is room,
+ * which another program has made for itself.
  */
 TEST_F(offer, third_copy_is_plain)
 {
+	struct test_options_bpf *other = test_options_bpf__open_and_load();
 	bool syn[3] = {}, synack[3] = {};
 	unsigned int nr_syn = 0, nr_synack = 0;
 	struct hk_parsed seg;
 	int fd = open_tcp(nobody4), listener = listen_on(here6, PORT_OPEN, 1);
 	__u64 till = now_ns() + 6 * SEC_NS;
 
+	struct bpf_link *link;
+
 	ASSERT_LE(0, listener);
+	ASSERT_NE(NULL, other);
 	ASSERT_EQ(0, start(&self->dp, self->cgroup_fd));
+	link = bpf_program__attach_cgroup(other->progs.take_space, self->cgroup_fd);
+	ASSERT_NE(NULL, link);
 	listen(listener, 2);
 	ASSERT_EQ(-EINPROGRESS, start_connect(fd, nobody4, PORT_OPEN));
 	ASSERT_EQ(0, send_syn(self->wire, nobody6, here6, CLIENT_PORT, PORT_OPEN));
@@ -462,8 +469,34 @@ TEST_F(offer, third_copy_is_plain)
 	EXPECT_FALSE(syn[2]);
 	EXPECT_TRUE(synack[0] && synack[1]);
 	EXPECT_FALSE(synack[2]);
+	bpf_link__destroy(link);
+	test_options_bpf__destroy(other);
 	close(listener);
 	close(fd);
+}
+
+/* Nor does room bring an answer into a SYN cookie's SYN-ACK: the offer is remembered nowhere */
+TEST_F(offer, cookie_is_no_answer)
+{
+	struct test_options_bpf *other = test_options_bpf__open_and_load();
+	struct bpf_link *link;
+	struct hk_parsed seg;
+	int listener;
+
+	ASSERT_NE(NULL, other);
+	link = bpf_program__attach_cgroup(other->progs.take_space, self->cgroup_fd);
+	ASSERT_NE(NULL, link);
+	ASSERT_EQ(0, netns_run("sysctl -qw net.ipv4.tcp_syncookies=2"));
+	ASSERT_EQ(0, start(&self->dp, self->cgroup_fd));
+	listener = listen_on(here4, PORT_OPEN, 10);
+	ASSERT_LE(0, listener);
+	ASSERT_EQ(0, send_syn(self->wire, nobody4, here4, CLIENT_PORT, PORT_OPEN));
+	ASSERT_TRUE(next_segment(self->wire, TH_SYN | TH_ACK, now_ns() + SEC_NS, &seg));
+	EXPECT_EQ(NULL, seg.option);
+	EXPECT_EQ(0, stat_of(self->dp, HK_STAT_OFFERS_ANSWERED));
+	bpf_link__destroy(link);
+	test_options_bpf__destroy(other);
+	close(listener);
 }
 
 /* Its callbacks go on, on sockets that connect and on those that are accepted */
