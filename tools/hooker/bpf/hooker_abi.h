@@ -437,6 +437,9 @@ struct hk_local_key {
 };
 _Static_assert(sizeof(struct hk_local_key) == 16, "hk_local_key is ABI");
 
+/* A client that has got an answer sends OPEN within this time, or not at all */
+#define HK_OFFER_MAX_NS		(60ULL * 1000000000)
+
 /* Offers that are answered in a second, and at once: so each stays in hk_offers for seconds */
 #define HK_OFFERS		16384
 #define HK_OFFER_RATE		2000

@@ -170,7 +170,21 @@ static __always_inline struct hk_offer *find_offer(struct bpf_sock_ops *ctx, __u
 	hk_key_of(ctx, &key);
 	*token = token_of(&key);
 	offer = bpf_map_lookup_elem(&hk_offers, token);
-	return offer && bpf_ktime_get_ns() - offer->ns < ANSWER_NS ? offer : NULL;
+	if (!offer || ns_since(bpf_ktime_get_ns(), offer->ns) >= ANSWER_NS)
+		return NULL;
+	return is_same_key(&offer->key, &key) ? offer : NULL;
+}
+
+/*
+ * 32 bits may name two connections. OPEN has nothing else, so the second one's offer must not take
+ * the place of one that may yet be accepted: it would get the bytes of the first.
+ */
+static __always_inline bool is_token_taken(__u32 token, const struct hk_flow_key *key)
+{
+	struct hk_offer *other = bpf_map_lookup_elem(&hk_offers, &token);
+
+	return other && ns_since(bpf_ktime_get_ns(), other->ns) < HK_OFFER_MAX_NS &&
+	       !is_same_key(&other->key, key);
 }
 
 static __always_inline bool will_answer(struct bpf_sock_ops *ctx)
@@ -380,11 +394,13 @@ static __always_inline int write_synack(struct bpf_sock_ops *ctx)
 	if (!answers_to(ctx, &offer.key, &offer.action) ||
 	    !(offer.action.protos & offer.peer.protos) || !hk_fill_offer(ctx, &offer))
 		return 1;
+	token = token_of(&offer.key);
+	if (is_token_taken(token, &offer.key))
+		return 1;
 	if (!hk_spend(&answers, NSEC_PER_SEC / HK_OFFER_RATE, HK_OFFER_BURST)) {
 		hk_count(HK_STAT_OFFERS_OVER_RATE);
 		return 1;
 	}
-	token = token_of(&offer.key);
 	if (bpf_map_update_elem(&hk_offers, &token, &offer, BPF_ANY))
 		return 1;		/* fails open: no answer, plain TCP */
 	return answer(ctx, &offer, token);

@@ -48,6 +48,19 @@ __noinline int hk_key_of(struct bpf_sock_ops *ctx, struct hk_flow_key *key)
 	return 0;
 }
 
+/* Without a branch for each word, which the verifier would follow */
+static __always_inline bool is_same_key(const struct hk_flow_key *a, const struct hk_flow_key *b)
+{
+	const __u32 *x = (const void *)a, *y = (const void *)b;
+	__u32 differ = 0;
+	unsigned int i;
+
+#pragma unroll
+	for (i = 0; i < sizeof(*a) / sizeof(*x); i++)
+		differ |= x[i] ^ y[i];
+	return !differ;
+}
+
 static __always_inline bool is_hookable(struct bpf_sock_ops *ctx)
 {
 	return (ctx->family == AF_INET || ctx->family == AF_INET6) &&

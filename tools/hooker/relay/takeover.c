@@ -47,7 +47,6 @@
 #define OPEN_GAP_NS	(20 * NSEC_PER_MSEC)
 #define OPEN_TRIES	250			/* 5 s in all */
 #define VERDICT_NS	(10 * NSEC_PER_SEC)	/* NATIVE outlives SYN-ACKs under way */
-#define OFFER_MAX_NS	(60 * NSEC_PER_SEC)
 #define REFUSED_NS	(600 * NSEC_PER_SEC)
 
 #define MSS_DEFAULT	536			/* of a peer that names none */
@@ -613,7 +612,7 @@ static int find_offer(struct hk_peer *peer, struct htp_stream *stream, struct hk
 	    !(offer->action.protos & peer->port->carrier.ops->proto))
 		return -EPERM;
 	hk_dataplane_del_offer(r->dp, token);
-	return r->now_ns > offer->ns + OFFER_MAX_NS ? -ESTALE : 0;
+	return r->now_ns > offer->ns + HK_OFFER_MAX_NS ? -ESTALE : 0;
 }
 
 static int take_incoming(struct hk_peer *peer, struct htp_stream *stream,

@@ -30,6 +30,7 @@
 #include "tcp/inject.h"
 #include "test_options.skel.h"
 
+#define SECRET		42
 #define APP_MARK	0x4b01
 #define RELAY_MARK	0x4b02
 #define PORT_OPEN	5000
@@ -182,7 +183,7 @@ static int start(struct hk_dataplane **dp, int cgroup_fd)
 	struct hk_dataplane_config config = {
 		.bpf = {
 			.netns_cookie = netns_cookie(),
-			.secret = 42,
+			.secret = SECRET,
 			.stale_ns = 600 * SEC_NS,
 			.hold_max_ns = 600 * SEC_NS,
 			.app_mark = APP_MARK,
@@ -621,6 +622,85 @@ TEST_F(offer, flood_does_not_push_out_offers)
 	EXPECT_EQ(0, hk_dataplane_find_offer(self->dp, token, &offer));
 	EXPECT_LT(HK_OFFER_BURST / 2, stat_of(self->dp, HK_STAT_OFFERS_ANSWERED));
 	EXPECT_LT(0, stat_of(self->dp, HK_STAT_OFFERS_OVER_RATE));
+	close(listener);
+}
+
+/* ---- two connections with the same token ---- */
+
+#define NR_CLIENTS	4
+#define PORTS		65536
+
+struct named {
+	__u32	token;
+	__u16	client, port;
+};
+
+static __u64 mix(__u64 h, __u64 v)
+{
+	h = (h ^ v) * 0x9e3779b97f4a7c15ULL;
+	return h ^ h >> 32;
+}
+
+/* As hk_offer calls a connection from 192.0.2.(9 + client) */
+static __u32 token_of(__u16 client, __u16 port)
+{
+	__be32 mapped = htonl(0xffff), here = inet_addr(here4);
+	__be32 there = htonl(ntohl(inet_addr(nobody4)) + client);
+	__u64 h = mix(mix(SECRET, 0), (__u64)mapped << 32 | here);
+
+	h = mix(mix(h, 0), (__u64)mapped << 32 | there);
+	return mix(h, (__u32)htons(PORT_OPEN) << 16 | htons(port));
+}
+
+static int by_token(const void *a, const void *b)
+{
+	const struct named *x = a, *y = b;
+
+	return x->token < y->token ? -1 : x->token > y->token;
+}
+
+static bool find_pair(struct named pair[2])
+{
+	struct named *all = calloc(NR_CLIENTS * PORTS, sizeof(*all));
+	int i, nr = NR_CLIENTS * PORTS;
+	bool found = false;
+
+	for (i = 0; all && i < nr; i++)
+		all[i] = (struct named){
+			token_of(i / PORTS, i % PORTS ?: 1), i / PORTS, i % PORTS ?: 1,
+		};
+	if (all)
+		qsort(all, nr, sizeof(*all), by_token);
+	for (i = 1; all && i < nr && !found; i++) {
+		found = all[i].token == all[i - 1].token && all[i].port != all[i - 1].port;
+		memcpy(pair, &all[i - 1], 2 * sizeof(*pair));
+	}
+	free(all);
+	return found;
+}
+
+/* OPEN says no more than the token: the bytes of the first must not get to the second */
+TEST_F(offer, token_names_one_connection)
+{
+	char addr[INET_ADDRSTRLEN];
+	struct named pair[2];
+	struct hk_offer offer;
+	struct hk_parsed seg;
+	int listener, i;
+
+	ASSERT_TRUE(find_pair(pair));
+	ASSERT_EQ(0, start(&self->dp, self->cgroup_fd));
+	listener = listen_on(here4, PORT_OPEN, 10);
+	ASSERT_LE(0, listener);
+	for (i = 0; i < 2; i++) {
+		snprintf(addr, sizeof(addr), "192.0.2.%d", 9 + pair[i].client);
+		ASSERT_EQ(0, know_neighbour(addr));
+		ASSERT_EQ(0, send_syn(self->wire, addr, here4, pair[i].port, PORT_OPEN));
+		ASSERT_TRUE(next_segment(self->wire, TH_SYN | TH_ACK, now_ns() + SEC_NS, &seg));
+		EXPECT_EQ(!i, !!seg.option);
+		ASSERT_EQ(0, hk_dataplane_find_offer(self->dp, pair[0].token, &offer));
+		EXPECT_EQ(htons(pair[0].port), offer.key.rport);
+	}
 	close(listener);
 }
 
