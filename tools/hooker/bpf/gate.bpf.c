@@ -268,7 +268,7 @@ static __always_inline bool is_stray(struct __sk_buff *skb, struct bpf_sock *sk)
 	    sk->protocol != IPPROTO_TCP)
 		return false;
 	st = bpf_sk_storage_get(&hk_sks, sk, NULL, 0);
-	return st && st->role != HK_ROLE_NONE;
+	return st && st->role == HK_ROLE_STEERED;
 }
 
 SEC("cgroup_skb/ingress")

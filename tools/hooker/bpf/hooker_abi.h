@@ -217,17 +217,17 @@ struct hk_verdict {
 /* struct hk_sk.role */
 enum hk_role {
 	HK_ROLE_NONE,
-	HK_ROLE_ACTIVE,
+	HK_ROLE_ACTIVE,			/* has called connect(), with an offer */
 	HK_ROLE_LISTENER,
-	HK_ROLE_PASSIVE,
+	HK_ROLE_STEERED,		/* established, and taken over by the daemon */
 };
 
 /**
  * struct hk_sk - what a socket carries, kept in its local storage
- * @key:	TAKEN: the connection, also where its redirection socket is in hk_redirs
+ * @key:	STEERED: the connection, also where its redirection socket is in hk_redirs
  * @role:	enum hk_role
  * @token:	connect(): our token in the SYN
- * @slot:	TAKEN: index into hk_lanes
+ * @slot:	STEERED: index into hk_lanes
  * @taken:	1 once the socket is steered and in the SOCKHASH
  * @action:	connect(): what the rules say
  * @cb_flags:	callbacks (BPF_SOCK_OPS_*_CB_FLAG) that nobody had asked for before

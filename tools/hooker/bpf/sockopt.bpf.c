@@ -51,11 +51,12 @@ static __always_inline bool is_zerocopy(const struct bpf_sockopt *ctx)
 static __always_inline struct hk_sk *steered(struct bpf_sockopt *ctx)
 {
 	struct bpf_sock *sk = ctx->sk;
+	struct hk_sk *st;
 
-	if (!sk || sk->mark != hk_config.app_mark || sk->protocol != IPPROTO_TCP ||
-	    sk->state == BPF_TCP_CLOSE)
+	if (!sk || sk->mark != hk_config.app_mark || sk->protocol != IPPROTO_TCP)
 		return NULL;
-	return bpf_sk_storage_get(&hk_sks, sk, NULL, 0);
+	st = bpf_sk_storage_get(&hk_sks, sk, NULL, 0);
+	return st && st->role == HK_ROLE_STEERED ? st : NULL;
 }
 
 SEC("cgroup/setsockopt")

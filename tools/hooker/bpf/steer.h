@@ -99,6 +99,7 @@ static __always_inline int take(struct bpf_sock_ops *ctx, struct hk_flow_key *ke
 {
 	long err = steer(ctx);
 
+	st->role = err ? HK_ROLE_NONE : HK_ROLE_STEERED;
 	if (!err) {
 		st->key = *key;
 		st->slot = slot;
@@ -151,7 +152,6 @@ static __always_inline int on_passive(struct bpf_sock_ops *ctx)
 		tell_relay(&key, false, -ENOMEM);	/* the daemon resets it */
 		return 1;
 	}
-	st->role = HK_ROLE_PASSIVE;
 	return take(ctx, &key, st, v->slot, HK_STAT_TAKEN_PASSIVE);
 }
 
@@ -168,7 +168,7 @@ static __always_inline void tell_aborted(const struct hk_flow_key *key)
 }
 
 /*
- * The end of a socket that was steered; only those have the callback.
+ * The end of a socket that was steered. Others may have the callback of another program.
  *
  * After shutdown() there is nothing left for the fast lane, so it leaves the SOCKHASH
  * and gets the kernel's own recvmsg() back. That of SOCKHASH members returns EAGAIN
@@ -180,10 +180,11 @@ static __always_inline void tell_aborted(const struct hk_flow_key *key)
  */
 static __always_inline int on_state(struct bpf_sock_ops *ctx)
 {
-	__u32 from = ctx->args[0], to = ctx->args[1];
+	/* args[0] is the old state as well, until another program sets the reply in its place */
+	__u32 from = ctx->state, to = ctx->args[1];
 	struct hk_sk *st = storage(ctx, 0);
 
-	if (!st || st->role == HK_ROLE_NONE)
+	if (!st || st->role != HK_ROLE_STEERED)
 		return 1;
 	if (to == BPF_TCP_FIN_WAIT1 && st->taken)
 		bpf_map_delete_elem(&hk_apps, &st->key);

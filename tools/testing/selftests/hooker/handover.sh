@@ -91,7 +91,7 @@ a_client()
 		        length -= len(s.recv(length))
 		    return kind, nr
 
-		s.sendall(b"takeover %d\n" % (7 if what == "version" else 65537))
+		s.sendall(b"takeover %d\n" % (7 if what == "version" else 2 << 16 | 1))
 		assert message()[0] == SETUP
 		assert message()[0] == FDS
 		if what == "setup":

@@ -786,6 +786,39 @@ TEST_F(offer, old_connection_ends_once)
 	close(listener);
 }
 
+/*
+ * Another program may ask for the callback of states, and write over the first argument. Still
+ * the end of the connection that was carried is told, and not that of the next one.
+ */
+TEST_F(offer, ends_of_carried_connections_only)
+{
+	struct test_options_bpf *other = test_options_bpf__open_and_load();
+	struct sockaddr unspec = { .sa_family = AF_UNSPEC };
+	struct linger linger = { .l_onoff = 1 };
+	int fd = open_tcp(nobody4), listener;
+	struct bpf_link *link;
+
+	ASSERT_NE(NULL, other);
+	link = bpf_program__attach_cgroup(other->progs.take_space, self->cgroup_fd);
+	ASSERT_NE(NULL, link);
+	setns(self->there, CLONE_NEWNET);
+	listener = listen_on(there4, PORT_OPEN, 1);
+	setns(self->here, CLONE_NEWNET);
+	ASSERT_EQ(0, start(&self->dp, self->cgroup_fd));
+	ASSERT_EQ(0, connect_taken(self, fd, 0));
+	ASSERT_EQ(0, connect(fd, &unspec, sizeof(unspec)));
+	hk_dataplane_read_events(self->dp, on_event, &self->events);
+	EXPECT_EQ(1, self->events.nr[HK_EVENT_ABORTED]);
+	ASSERT_EQ(0, connect_to(fd, there4, PORT_OPEN));
+	ASSERT_EQ(0, setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)));
+	close(fd);
+	hk_dataplane_read_events(self->dp, on_event, &self->events);
+	EXPECT_EQ(1, self->events.nr[HK_EVENT_ABORTED]);
+	bpf_link__destroy(link);
+	test_options_bpf__destroy(other);
+	close(listener);
+}
+
 /* Nor does a listener keep the mark: what it accepts would be routed to nobody */
 TEST_F(offer, steered_socket_becomes_a_listener)
 {
