@@ -11,6 +11,7 @@
 #include "budget.h"
 #include "policy.h"
 #include "sockops.h"
+#include "tcp_sock.h"
 
 #define IFINDEX_LO	1
 
@@ -149,24 +150,6 @@ static __always_inline bool answers_to(struct bpf_sock_ops *ctx, const struct hk
 	return hk_is_ruled_in(&q, from_matches(ctx->local_port), action);
 }
 
-/* In the kernel's struct since 6.7, if it was built with TCP_AO */
-struct tcp_sock___ao {
-	void *ao_info;
-} __attribute__((preserve_access_index));
-
-/* Their owner wants signed segments, and those we forge can't be */
-static __always_inline bool has_keys(struct tcp_sock *tp)
-{
-	struct tcp_sock___ao *ao = (void *)tp;
-	void *info = NULL;
-
-	if (bpf_core_field_exists(tp->md5sig_info))
-		info = BPF_CORE_READ(tp, md5sig_info);
-	if (!info && bpf_core_field_exists(ao->ao_info))
-		bpf_core_read(&info, sizeof(info), &ao->ao_info);
-	return info;
-}
-
 /*
  * Sockets that have a will of their own about routing (mark, device, hops), data in
  * the SYN (Fast Open), another option user (MPTCP, TCP-MD5 and TCP-AO), or a peer
@@ -181,8 +164,8 @@ static __always_inline bool socket_is_plain(struct bpf_sock_ops *ctx)
 	if (!sk || sk->mark || sk->bound_dev_if)
 		return false;
 	tp = bpf_skc_to_tcp_sock(sk);
-	if (!tp || BPF_CORE_READ(tp, fastopen_req) || BPF_CORE_READ_BITFIELD(tp, is_mptcp) ||
-	    has_keys(tp) || wants_near(&tp->inet_conn.icsk_inet))
+	if (!tp || BPF_CORE_READ(tp, fastopen_req) || is_subflow(tp) || has_keys(tp) ||
+	    wants_near(&tp->inet_conn.icsk_inet))
 		return false;
 	ifindex = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_dst_cache, dev, ifindex);
 	return ifindex != IFINDEX_LO;
@@ -199,7 +182,7 @@ static __always_inline bool is_mptcp(struct bpf_sock_ops *ctx)
 	struct bpf_sock *sk = ctx->sk;
 	struct tcp_sock *tp = sk ? bpf_skc_to_tcp_sock(sk) : NULL;
 
-	return !tp || BPF_CORE_READ_BITFIELD(tp, is_mptcp);
+	return !tp || is_subflow(tp);
 }
 
 static __always_inline bool is_deaf(const struct hk_flow_key *key)

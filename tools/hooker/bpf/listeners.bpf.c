@@ -7,6 +7,7 @@
  * that the call fails, the listener is counted and stays as it is.
  */
 #include "maps.h"
+#include "tcp_sock.h"
 
 #define SOL_TCP				6
 #define TCP_BPF_SOCK_OPS_CB_FLAGS_	1008	/* not in older kernels' BTF */
@@ -20,8 +21,7 @@ static __always_inline bool is_ours(struct tcp_sock *tp)
 	struct sock_common *skc = &tp->inet_conn.icsk_inet.sk.__sk_common;
 
 	return skc->skc_state == BPF_TCP_LISTEN &&
-	       skc->skc_net.net->net_cookie == hk_config.netns_cookie &&
-	       !BPF_CORE_READ_BITFIELD(tp, is_mptcp);
+	       skc->skc_net.net->net_cookie == hk_config.netns_cookie && !is_subflow(tp);
 }
 
 static __always_inline bool serve(struct tcp_sock *tp)

@@ -28,6 +28,7 @@
 #include "relay/relay.h"
 #include "tcp/addr.h"
 #include "tcp/inject.h"
+#include "connection.skel.h"
 #include "test_options.skel.h"
 
 #define SECRET		42
@@ -848,6 +849,56 @@ TEST_F(offer, fast_lane_has_no_zerocopy)
 	EXPECT_EQ(-1, setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &on, sizeof(on)));
 	EXPECT_EQ(EPERM, errno);
 	close(fd);
+}
+
+/* ---- kernels ---- */
+
+/* The running kernel's BTF with some members under other names, as if it didn't have them */
+static int write_btf(char *path, const char * const members[], int nr)
+{
+	int in = open("/sys/kernel/btf/vmlinux", O_RDONLY | O_CLOEXEC), out = mkstemp(path), i;
+	struct stat st = {};
+	ssize_t n = 0, len;
+	char *btf, *at;
+
+	fstat(in, &st);
+	btf = calloc(1, st.st_size + 1);
+	for (len = 0; btf && len < st.st_size; len += n) {
+		n = read(in, btf + len, st.st_size - len);
+		if (n <= 0)
+			break;
+	}
+	for (i = 0; i < nr && btf; i++) {
+		at = memmem(btf, len, members[i], strlen(members[i]) + 1);
+		while (at && at[-1])
+			at = memmem(at + 1, btf + len - at - 1, members[i], strlen(members[i]) + 1);
+		if (at)
+			*at = 'X';
+	}
+	n = btf ? write(out, btf, len) : -1;
+	free(btf);
+	close(in);
+	close(out);
+	return n > 0 && n == st.st_size ? 0 : -EIO;
+}
+
+/* MPTCP, TCP-MD5 and TCP-AO are options of the kernel's configuration */
+TEST(small_kernel)
+{
+	LIBBPF_OPTS(bpf_object_open_opts, opts);
+	static const char * const members[] = { "is_mptcp", "md5sig_info", "ao_info" };
+	char path[] = "/tmp/hkbtfXXXXXX";
+	struct connection_bpf *skel;
+
+	if (geteuid())
+		SKIP(return, "[variant] needs root");
+	ASSERT_EQ(0, write_btf(path, members, 3));
+	opts.btf_custom_path = path;
+	skel = connection_bpf__open_opts(&opts);
+	ASSERT_NE(NULL, skel);
+	EXPECT_EQ(0, connection_bpf__load(skel));
+	connection_bpf__destroy(skel);
+	unlink(path);
 }
 
 TEST_HARNESS_MAIN
