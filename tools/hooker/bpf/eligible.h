@@ -99,17 +99,6 @@ static __always_inline bool offers_to(struct bpf_sock_ops *ctx, const struct hk_
 }
 
 /*
- * IP_MINTTL, IPV6_MINHOPCOUNT (RFC 5082): segments must come from near by. What is carried
- * comes from this very host, and of datagrams nobody knows how far they have come.
- */
-static __always_inline bool wants_near(struct inet_sock *inet)
-{
-	if (BPF_CORE_READ(inet, min_ttl))
-		return true;
-	return bpf_core_field_exists(inet->pinet6) && BPF_CORE_READ(inet, pinet6, min_hopcount);
-}
-
-/*
  * A SYN-ACK is written for a request socket, and ctx->sk is NULL then. The kernel's own
  * context has it.
  */
@@ -141,7 +130,7 @@ static __always_inline bool answers_to(struct bpf_sock_ops *ctx, const struct hk
 	if (chooses_its_way(req))
 		return false;
 	listener = BPF_CORE_READ(req, req.req.__req_common.skc_listener);
-	if (listener && wants_near((struct inet_sock *)listener))
+	if (listener && counts_hops((struct tcp_sock *)listener))
 		return false;
 	if (listener)
 		q.cgroup = BPF_CORE_READ(listener, sk_cgrp_data.cgroup);
@@ -151,8 +140,8 @@ static __always_inline bool answers_to(struct bpf_sock_ops *ctx, const struct hk
 }
 
 /*
- * Sockets that have a will of their own about routing (mark, device, hops), data in
- * the SYN (Fast Open), another option user (MPTCP, TCP-MD5 and TCP-AO), or a peer
+ * Sockets that have a will of their own about routing (mark, device), data in
+ * the SYN (Fast Open), another option user (MPTCP, TCP-MD5 and TCP-AO), a minimum TTL, or a peer
  * on this very host.
  */
 static __always_inline bool socket_is_plain(struct bpf_sock_ops *ctx)
@@ -165,7 +154,7 @@ static __always_inline bool socket_is_plain(struct bpf_sock_ops *ctx)
 		return false;
 	tp = bpf_skc_to_tcp_sock(sk);
 	if (!tp || BPF_CORE_READ(tp, fastopen_req) || is_subflow(tp) || has_keys(tp) ||
-	    wants_near(&tp->inet_conn.icsk_inet))
+	    counts_hops(tp))
 		return false;
 	ifindex = BPF_CORE_READ(tp, inet_conn.icsk_inet.sk.sk_dst_cache, dev, ifindex);
 	return ifindex != IFINDEX_LO;

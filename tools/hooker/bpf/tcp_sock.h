@@ -12,8 +12,14 @@
  * @is_mptcp:	 CONFIG_MPTCP
  * @md5sig_info: CONFIG_TCP_MD5SIG
  * @ao_info:	 CONFIG_TCP_AO, since 6.7
+ * @inet_conn:	 in it CONFIG_IPV6
  */
 struct tcp_sock___configured {
+	struct {
+		struct {
+			struct ipv6_pinfo *pinet6;
+		} icsk_inet;
+	} inet_conn;
 	bool	is_mptcp;
 	void	*md5sig_info;
 	void	*ao_info;
@@ -40,6 +46,22 @@ static __always_inline bool has_keys(struct tcp_sock *tp)
 	if (!info && bpf_core_field_exists(with->ao_info))
 		bpf_core_read(&info, sizeof(info), &with->ao_info);
 	return info;
+}
+
+/*
+ * Their owner counts routers on the way (RFC 5082), by TTL or hop limit. Our datagrams may take
+ * any, and the local leg has none.
+ */
+static __always_inline bool counts_hops(struct tcp_sock *tp)
+{
+	struct tcp_sock___configured *with = (void *)tp;
+	struct ipv6_pinfo *np = NULL;
+
+	if (BPF_CORE_READ(tp, inet_conn.icsk_inet.min_ttl))
+		return true;
+	if (bpf_core_field_exists(with->inet_conn.icsk_inet.pinet6))
+		bpf_core_read(&np, sizeof(np), &with->inet_conn.icsk_inet.pinet6);
+	return np && BPF_CORE_READ(np, min_hopcount);
 }
 
 #endif /* HK_BPF_TCP_SOCK_H */
