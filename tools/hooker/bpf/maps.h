@@ -37,6 +37,14 @@ struct {
 	__type(value, struct hk_sk);
 } hk_sks SEC(".maps") __weak;
 
+/* On listeners, and what they accept: another program wants to write TCP options */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+	__type(key, int);
+	__type(value, __u32);
+} hk_wanted SEC(".maps") __weak;
+
 /* Written by the daemon only; read by the ESTABLISHED callbacks and the gate */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

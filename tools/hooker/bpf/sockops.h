@@ -8,14 +8,6 @@
 
 #include "maps.h"
 
-/* On listeners, and what they accept: another program wants to write TCP options */
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
-	__type(key, int);
-	__type(value, __u32);
-} hk_wanted SEC(".maps");
-
 /*
  * 4-tuple of a socket; AF_INET6 sockets hold IPv4 peers as mapped addresses already.
  * A global function, as some more below hk_offer: the verifier goes through it once, not

@@ -240,11 +240,8 @@ int hk_attach_sk_msg(struct hk_dataplane *dp)
 	return bpf_prog_attach(prog, map, BPF_SK_MSG_VERDICT, 0) ? -errno : 0;
 }
 
-/*
- * Listeners that were there before. Reading the iterator runs the program on each
- * TCP socket of this network namespace.
- */
-static int visit_listeners(struct hk_dataplane *dp)
+/* Reading the iterator runs the program on each TCP socket of this network namespace */
+static int visit_listeners(const struct hk_dataplane *dp)
 {
 	struct bpf_link *link = bpf_program__attach_iter(dp->conn->progs.hk_listeners, NULL);
 	char buf[64];
@@ -319,6 +316,15 @@ err_destroy:
 	return err;
 }
 
+/* Listeners that go on without a daemon need no callbacks; nor do those that the next one finds */
+static void leave_listeners(const struct hk_dataplane *dp)
+{
+	if (!dp->links[0] && dp->link_fds[0] < 0)
+		return;
+	dp->conn->bss->hk_listeners_end = 1;
+	visit_listeners(dp);
+}
+
 static void link_close(struct hk_dataplane *dp, int i)
 {
 	bpf_link__destroy(dp->links[i]);
@@ -338,6 +344,7 @@ void hk_dataplane_destroy(struct hk_dataplane *dp)
 
 	if (!dp)
 		return;
+	leave_listeners(dp);
 	for (i = HK_NR_LINKS - 1; i >= 0; i--)
 		link_close(dp, i);
 	hk_mechs_free(dp);

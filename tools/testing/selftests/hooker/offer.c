@@ -536,6 +536,71 @@ TEST_F(offer, options_of_others_are_written)
 	test_options_bpf__destroy(other);
 }
 
+/* So do those of a listener that was there before the daemon */
+TEST_F(offer, options_of_others_on_old_listeners)
+{
+	struct test_options_bpf *other = test_options_bpf__open_and_load();
+	int listener, fd, accepted;
+	struct bpf_link *link;
+	__u64 served;
+
+	ASSERT_NE(NULL, other);
+	link = bpf_program__attach_cgroup(other->progs.want_options, self->cgroup_fd);
+	ASSERT_NE(NULL, link);
+	other->bss->netns_cookie = netns_cookie();
+	listener = listen_on(here4, PORT_OPEN, 1);
+	ASSERT_EQ(0, start(&self->dp, self->cgroup_fd));
+	if (hk_dataplane_listeners(self->dp, &served))
+		SKIP(return, "[kernel] listeners can't be served");
+	setns(self->there, CLONE_NEWNET);
+	fd = open_tcp(here4);
+	ASSERT_EQ(0, connect_to(fd, here4, PORT_OPEN));
+	accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	setns(self->here, CLONE_NEWNET);
+	ASSERT_EQ(1, send(accepted, "x", 1, 0));
+	EXPECT_TRUE(can_read(fd));
+	EXPECT_LT(0, other->bss->nr_asked);
+	close(accepted);
+	close(listener);
+	close(fd);
+	bpf_link__destroy(link);
+	test_options_bpf__destroy(other);
+}
+
+/* No calls for nothing: what an orderly end leaves behind are listeners as they were */
+TEST_F(offer, callbacks_end_with_the_daemon)
+{
+	struct test_options_bpf *other = test_options_bpf__open_and_load();
+	int listener, fd, accepted;
+	struct bpf_link *link;
+	__u64 served;
+
+	ASSERT_NE(NULL, other);
+	ASSERT_EQ(0, start(&self->dp, self->cgroup_fd));
+	listener = listen_on(here4, PORT_OPEN, 1);
+	if (hk_dataplane_listeners(self->dp, &served))
+		SKIP(return, "[kernel] listeners can't be served");
+	hk_dataplane_destroy(self->dp);
+	self->dp = NULL;
+	link = bpf_program__attach_cgroup(other->progs.want_options, self->cgroup_fd);
+	ASSERT_NE(NULL, link);
+	other->bss->netns_cookie = netns_cookie();
+	setns(self->there, CLONE_NEWNET);
+	fd = open_tcp(here4);
+	/* connect() asks for its own callbacks there, where nobody counts */
+	ASSERT_EQ(0, connect_to(fd, here4, PORT_OPEN));
+	accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	setns(self->here, CLONE_NEWNET);
+	ASSERT_EQ(1, send(accepted, "x", 1, 0));
+	EXPECT_TRUE(can_read(fd));
+	EXPECT_EQ(0, other->bss->nr_asked);
+	close(accepted);
+	close(listener);
+	close(fd);
+	bpf_link__destroy(link);
+	test_options_bpf__destroy(other);
+}
+
 /* An application that has chosen the very mark by which sockets are steered */
 TEST_F(offer, mark_alone_is_nobodys)
 {
