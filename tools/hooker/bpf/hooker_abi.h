@@ -487,6 +487,9 @@ enum hk_stat {
 #define HK_XDP_SLOTS	64
 #define HK_XDP_IFINDEXES 4096
 
+/* Beside the slot: frames come here through another device, whose program has seen them before */
+#define HK_XDP_STACKED	0x80
+
 /*
  * Counters of hooker_ingress, one per verdict and reason: index into hk_xdp_stats, plus
  * HK_NR_XDP_STATS times the device's slot

@@ -155,7 +155,7 @@ __noinline int hk_counted(__u32 index, int verdict)
 	__u64 *counter;
 
 	if (index < HK_XDP_IFINDEXES)
-		key += hk_dev_slots[index] * HK_NR_XDP_STATS;
+		key += (hk_dev_slots[index] & ~HK_XDP_STACKED) * HK_NR_XDP_STATS;
 	counter = bpf_map_lookup_elem(&hk_xdp_stats, &key);
 	if (counter)
 		++*counter;
@@ -232,6 +232,15 @@ __noinline int hk_is_mech_local(__u32 port)
 static __always_inline bool is_behind_mechanism(const struct dgram *d)
 {
 	return d->proto == IPPROTO_UDP && hk_is_mech_local(d->udp->dest);
+}
+
+/*
+ * On a bridge, say, the mechanism's datagrams are UDP already: its program was called for the
+ * bridge's port, where what had been UDP before was dropped.
+ */
+static __always_inline bool is_stacked(__u32 index)
+{
+	return index >= HK_XDP_IFINDEXES || hk_dev_slots[index] & HK_XDP_STACKED;
 }
 
 /* Bytes of HTP's header and control part, as the header says, verified or not */
@@ -531,9 +540,11 @@ static __always_inline int decide(struct xdp_md *ctx, struct dgram *d)
 	d->here = is_for_this_host(d);
 	if (!d->here)
 		return verdict(XDP_PASS, HK_XDP_PASS_OTHER);
-	if (d->udp->dest != hk_config.port || !is_used(d))
-		return is_behind_mechanism(d) ? drop(HK_XDP_DROP_BEHIND) :
-						verdict(XDP_PASS, HK_XDP_PASS_OTHER);
+	if (d->udp->dest != hk_config.port || !is_used(d)) {
+		if (is_behind_mechanism(d) && !is_stacked(ctx->ingress_ifindex))
+			return drop(HK_XDP_DROP_BEHIND);
+		return verdict(XDP_PASS, HK_XDP_PASS_OTHER);
+	}
 	fault = fault_of(d);
 	return fault ? drop(fault) : judge(d);
 }

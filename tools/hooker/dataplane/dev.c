@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <linux/sockios.h>
@@ -18,6 +19,34 @@
 #include "private.h"
 #include "ingress.skel.h"
 
+static int ask_device(int ifindex, unsigned long what, struct ifreq *ifr)
+{
+	int fd, err;
+
+	if (!if_indextoname(ifindex, ifr->ifr_name))
+		return -errno;
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	err = ioctl(fd, what, ifr) ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+/* Is the device one of these drivers'? */
+static bool is_one_of(int ifindex, const char * const drivers[], unsigned int nr)
+{
+	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
+	struct ifreq ifr = { .ifr_data = (void *)&info };
+	bool is = false;
+
+	if (ask_device(ifindex, SIOCETHTOOL, &ifr))
+		return false;
+	while (nr--)
+		is = is || !strcmp(info.driver, drivers[nr]);
+	return is;
+}
+
 /*
  * A veth pair hands over packets whose checksum nobody has filled in yet. Native
  * XDP_TX drops the note about that together with the skb, so the answer leaves
@@ -25,20 +54,32 @@
  */
 static bool wants_generic(int ifindex)
 {
-	struct ethtool_drvinfo info = { .cmd = ETHTOOL_GDRVINFO };
-	struct ifreq ifr = {};
-	bool veth;
-	int fd;
+	static const char * const drivers[] = { "veth" };
 
-	if (!if_indextoname(ifindex, ifr.ifr_name))
-		return false;
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return false;
-	ifr.ifr_data = (void *)&info;
-	veth = !ioctl(fd, SIOCETHTOOL, &ifr) && !strcmp(info.driver, "veth");
-	close(fd);
-	return veth;
+	return is_one_of(ifindex, drivers, 1);
+}
+
+/* Whatever such a device receives, another one has received before */
+static bool is_stacked(int ifindex)
+{
+	static const char * const drivers[] = {
+		"802.1Q VLAN Support", "bonding", "bridge", "ipvlan", "macvlan", "team",
+	};
+
+	return is_one_of(ifindex, drivers, sizeof(drivers) / sizeof(drivers[0]));
+}
+
+/*
+ * Frames of a tunnel begin with the IP header, and a program can't see that: it would take the
+ * source address for the Ethernet type.
+ */
+static bool has_ethernet(int ifindex)
+{
+	struct ifreq ifr = {};
+
+	return ask_device(ifindex, SIOCGIFHWADDR, &ifr) ||
+	       ifr.ifr_hwaddr.sa_family == ARPHRD_ETHER ||
+	       ifr.ifr_hwaddr.sa_family == ARPHRD_LOOPBACK;
 }
 
 /* libbpf's attach_xdp() has no place for the mode; the link type is the same */
@@ -98,10 +139,9 @@ static void take_slot(struct hk_dataplane *dp, struct hk_dev *dev)
 	for (slot = 1; slot < HK_XDP_SLOTS; slot++)
 		if (slot_is_free(dp, slot))
 			break;
-	if (slot == HK_XDP_SLOTS)
-		return;
-	dev->slot = slot;
-	dp->xdp->bss->hk_dev_slots[dev->ifindex] = slot;
+	dev->slot = slot < HK_XDP_SLOTS ? slot : 0;
+	dp->xdp->bss->hk_dev_slots[dev->ifindex] =
+		dev->slot | (is_stacked(dev->ifindex) ? HK_XDP_STACKED : 0);
 }
 
 static int read_slot(struct hk_dataplane *dp, __u32 slot, __u64 stats[HK_NR_XDP_STATS])
@@ -122,9 +162,10 @@ static void leave_slot(struct hk_dataplane *dp, struct hk_dev *dev)
 {
 	__u64 stats[HK_NR_XDP_STATS];
 
+	if (dp->xdp && dev->ifindex < HK_XDP_IFINDEXES)
+		dp->xdp->bss->hk_dev_slots[dev->ifindex] = 0;
 	if (!dev->slot)
 		return;
-	dp->xdp->bss->hk_dev_slots[dev->ifindex] = 0;
 	if (!read_slot(dp, dev->slot, stats))
 		add_up(dp->gone, stats);
 	hk_percpu_clear(dp->fds.xdp_stats, dev->slot * HK_NR_XDP_STATS, HK_NR_XDP_STATS);
@@ -193,7 +234,8 @@ static int add(struct hk_dataplane *dp, int ifindex, struct hk_dev **found)
  * @ifindex: the device; one that is attached to already is fine
  *
  * XDP runs in native mode where that is good, else in generic mode. Where it can't be
- * had, the mechanisms' way out is there nevertheless: see hk_dataplane_add_exit().
+ * had, the mechanisms' way out is there nevertheless: see hk_dataplane_add_exit(). That is all
+ * there is to have on devices whose packets have no Ethernet header.
  *
  * Return: 0, or a negative errno; -EBUSY: another XDP program is there;
  * -EOPNOTSUPP: no XDP program was loaded.
@@ -206,7 +248,7 @@ int hk_dataplane_add_dev(struct hk_dataplane *dp, int ifindex)
 	if (!dp->xdp)
 		return -EOPNOTSUPP;
 	err = add(dp, ifindex, &dev);
-	if (err || dev->xdp_fd >= 0)
+	if (err || dev->xdp_fd >= 0 || !has_ethernet(ifindex))
 		return err;
 	return attach_xdp(hk_ingress_fd(dp), dev);
 }

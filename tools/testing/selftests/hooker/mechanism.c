@@ -22,6 +22,7 @@
 #define PORT_PLAIN	6000
 #define PORT_UDPLITE	6001
 #define PORT_EXP	6002
+#define PORT_LOCAL	6003
 #define WAIT_MS		1000
 #define ROUNDS		200
 
@@ -164,10 +165,13 @@ static bool arrives(int fd)
 	return poll(&pfd, 1, WAIT_MS) == 1;
 }
 
-/* There and back, payloads different each time; how many of ROUNDS came back right */
-static int talk(const int ns[2], __u16 port)
+/*
+ * There and back, payloads different each time; how many of ROUNDS came back right. The
+ * server's socket may have another port.
+ */
+static int talk_to(const int ns[2], __u16 port, __u16 bound)
 {
-	int client = open_udp(ns[0], 1, 0), server = open_udp(ns[1], 2, port);
+	int client = open_udp(ns[0], 1, 0), server = open_udp(ns[1], 2, bound);
 	struct sockaddr_in from;
 	socklen_t len = sizeof(from);
 	char out[64], in[64];
@@ -187,6 +191,11 @@ static int talk(const int ns[2], __u16 port)
 	close(client);
 	close(server);
 	return good;
+}
+
+static int talk(const int ns[2], __u16 port)
+{
+	return talk_to(ns, port, port);
 }
 
 static __u64 mech_counter(const struct hk_mech *mech, const char *name)
@@ -281,7 +290,8 @@ TEST_F(hosts, device_without_ethernet)
 		SKIP(return, "[kernel] no tun devices");
 	ASSERT_EQ(0, netns_run("ip link set tun0 up && ip addr add 198.51.100.1/24 dev tun0"));
 	ASSERT_EQ(0, hk_dataplane_add_mech(self->dp[0], NULL, &mech, why)) TH_LOG("%s", why);
-	ASSERT_EQ(0, hk_dataplane_add_exit(self->dp[0], if_nametoindex("tun0")));
+	ASSERT_EQ(0, hk_dataplane_add_dev(self->dp[0], if_nametoindex("tun0")));
+	EXPECT_EQ(0, netns_run("! ip link show tun0 | grep -q xdp"));
 	ASSERT_EQ(0, claim(mech, PORT_UDPLITE));
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	inet_pton(AF_INET, "198.51.100.9", &to.sin_addr);
@@ -389,6 +399,48 @@ TEST_F(hosts, none_lost)
 	}
 	close(client);
 	close(server);
+}
+
+/* The second host's device becomes the port of a bridge, which has its address then */
+static int make_bridge(struct hk_dataplane *dp)
+{
+	if (netns_run("ip link add br0 address 02:00:00:00:00:02 type bridge") ||
+	    netns_run("ip addr flush dev veth0 && ip link set veth0 master br0") ||
+	    netns_run("ip link set br0 up && ip addr add 192.0.2.2/24 dev br0") ||
+	    netns_run("ip neigh add 192.0.2.1 lladdr 02:00:00:00:00:01 dev br0"))
+		return -EIO;
+	return hk_dataplane_add_dev(dp, if_nametoindex("br0"));
+}
+
+/*
+ * UDP to a socket behind a mechanism is dropped, but not what the mechanism itself has made
+ * UDP on the bridge's port: the bridge's own program sees it after that.
+ */
+TEST_F(hosts, behind_a_bridge)
+{
+	const struct hk_mech_key in = { htons(PORT_UDPLITE), HK_MECH_IN_DEST };
+	const struct hk_mech_key out = { htons(PORT_LOCAL), HK_MECH_OUT_SOURCE };
+	const struct hk_mech_port local = { .port = htons(PORT_LOCAL) };
+	const struct hk_mech_port wire = { .port = htons(PORT_UDPLITE) };
+	char why[HK_MECH_WHY] = "";
+	struct hk_mech *mech[2];
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		setns(self->ns[i], CLONE_NEWNET);
+		ASSERT_EQ(0, hk_dataplane_add_mech(self->dp[i], NULL, &mech[i], why))
+			TH_LOG("%s", why);
+	}
+	ASSERT_EQ(0, make_bridge(self->dp[1]));
+	ASSERT_EQ(0, claim_client(mech[0], PORT_UDPLITE));
+	ASSERT_EQ(0, hk_mech_set_port(mech[1], &in, &local));
+	ASSERT_EQ(0, hk_mech_set_port(mech[1], &out, &wire));
+	ASSERT_EQ(0, hk_mech_carry(self->dp[1], mech[1], &local.port, 1, true));
+	EXPECT_EQ(ROUNDS, talk_to(self->ns, PORT_UDPLITE, PORT_LOCAL));
+	EXPECT_EQ(ROUNDS, mech_counter(mech[1], "in_full"));
+	EXPECT_EQ(ROUNDS, mech_counter(mech[1], "out_full"));
+	/* what is UDP on the wire, is dropped before the bridge sees it */
+	EXPECT_EQ(0, talk(self->ns, PORT_LOCAL));
 }
 
 /* What comes up later gets the programs, too, and what goes takes them along */
