@@ -32,7 +32,7 @@ int hk_mech_ingress(struct xdp_md *ctx)
 {
 	void *end = (void *)(long)ctx->data_end, *data = (void *)(long)ctx->data;
 	struct hk_mech_port *port;
-	struct hk_packet p;
+	struct hk_packet p = {};
 	struct udphdr *uh;
 	__be16 local;
 
@@ -89,7 +89,7 @@ SEC("tc")
 int hk_mech_egress(struct __sk_buff *skb)
 {
 	struct hk_mech_port *port;
-	struct hk_packet p;
+	struct hk_packet p = {};
 	struct udphdr *uh;
 	__be16 source;
 
