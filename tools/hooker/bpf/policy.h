@@ -205,21 +205,17 @@ __weak __noinline int hk_policy_try(const struct hk_policy_query *q, __u32 gen,
 	return HK_POLICY_MATCH;
 }
 
+/*
+ * Adding 0 is a full barrier: what is looked up after the first call was written before its
+ * result was, and what is looked up before the second one is not read after it. Without rules it
+ * is one load.
+ */
 static __always_inline __u32 hk_policy_gen(void)
 {
 	__u32 zero = 0;
 	struct hk_live *live = bpf_map_lookup_elem(&hk_live, &zero);
 
-	return live ? PIN(live->policy) : 0;
-}
-
-/* Adding 0 is a full barrier: what was looked up before it is not read after it */
-static __always_inline __u32 hk_policy_gen_after(void)
-{
-	__u32 zero = 0;
-	struct hk_live *live = bpf_map_lookup_elem(&hk_live, &zero);
-
-	return live ? __sync_fetch_and_add(&live->policy, 0) : 0;
+	return live && PIN(live->policy) ? __sync_fetch_and_add(&live->policy, 0) : 0;
 }
 
 /* Fails open: whoever meets with HK_POLICY_TRIES new policies in a row stays plain TCP */
@@ -234,7 +230,7 @@ static __always_inline enum hk_policy_result hk_policy_find(const struct hk_poli
 		if (!gen)
 			return HK_POLICY_NO_MATCH;
 		result = hk_policy_try(q, gen, action);
-		if (gen == hk_policy_gen_after())
+		if (gen == hk_policy_gen())
 			return result;
 	}
 	return HK_POLICY_RACED;
