@@ -34,7 +34,7 @@ _Static_assert(sizeof(struct hk_flow_key) == 36, "hk_flow_key is ABI");
 #define HK_OPT_LEN		20
 #define HK_OPT_VERSION		1
 
-/* hk_option.flags */
+/* hk_option.ver_flags, low nibble */
 #define HK_OPT_F_TAKEN		0x01	/* third ACK: the client's relay took the connection over */
 #define HK_OPT_CLASS_SHIFT	1	/* SYN-ACK: struct hk_action.class, three bits */
 
@@ -453,7 +453,7 @@ _Static_assert(sizeof(struct hk_local_key) == 16, "hk_local_key is ABI");
 #define HK_UNKNOWN_RATE		200
 #define HK_UNKNOWN_BURST	50
 
-/* Counters of the connection programs: index into hk_stats, names in dataplane/stats.c */
+/* Counters of the connection programs: index into hk_stats, names in dataplane/maps.c */
 enum hk_stat {
 	HK_STAT_OFFERS_SENT,		/* SYNs that carried an offer */
 	HK_STAT_OFFERS_NO_ROOM,		/* no room for the option */

@@ -87,7 +87,10 @@ struct {
 	__type(value, __u64);
 } hk_xdp_stats SEC(".maps");
 
-/* A byte to load costs less than a hash; by index of the device, written by the daemon */
+/*
+ * A byte to load costs less than a hash; by index of the device, written by the daemon: slot of
+ * its counters, HK_XDP_STACKED.
+ */
 volatile __u8 hk_dev_slots[HK_XDP_IFINDEXES];
 
 /* The mechanisms' ingress programs, by IP protocol; the daemon adds and removes them */
@@ -421,8 +424,8 @@ static __always_inline bool swap_ip(struct dgram *d)
 
 /*
  * Same bytes, the other way round, never longer than the request. Swapping keeps
- * all sums; the changed type byte, the low half of the first word of the payload,
- * is taken out of the checksum incrementally (RFC 1624, eqn. 3).
+ * all sums; the byte of the type, the high one of the payload's first word, is replaced in
+ * the checksum incrementally (RFC 1624, eqn. 3).
  */
 static __always_inline int answer_probe(struct dgram *d)
 {
