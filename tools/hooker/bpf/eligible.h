@@ -125,15 +125,15 @@ static __always_inline bool answers_to(struct bpf_sock_ops *ctx, const struct hk
 {
 	struct hk_policy_query q = { .port = key->lport };
 	struct tcp_request_sock *req = request_of(ctx);
-	struct sock *listener;
+	struct tcp_sock *listener;
 
 	if (chooses_its_way(req))
 		return false;
-	listener = BPF_CORE_READ(req, req.req.__req_common.skc_listener);
-	if (listener && counts_hops((struct tcp_sock *)listener))
+	listener = (void *)BPF_CORE_READ(req, req.req.__req_common.skc_listener);
+	if (listener && counts_hops(listener))
 		return false;
 	if (listener)
-		q.cgroup = BPF_CORE_READ(listener, sk_cgrp_data.cgroup);
+		q.cgroup = BPF_CORE_READ(listener, inet_conn.icsk_inet.sk.sk_cgrp_data.cgroup);
 	__builtin_memcpy(q.from, key->raddr, sizeof(q.from));
 	__builtin_memcpy(q.to, key->laddr, sizeof(q.to));
 	return hk_is_ruled_in(&q, from_matches(ctx->local_port), action);

@@ -16,6 +16,8 @@
  * time. It lets go of it while a redirected one is being queued: then another thread's
  * message may pass by, as between any two threads that write to one socket.
  */
+/* No relocations: only UAPI and packet formats; the kernel's own by RELOCATED(), see maps.h */
+#define BPF_NO_PRESERVE_ACCESS_INDEX
 #include "maps.h"
 
 static __always_inline bool native_is_drained(struct sk_msg_md *msg, const struct hk_lane *lane)
@@ -26,7 +28,7 @@ static __always_inline bool native_is_drained(struct sk_msg_md *msg, const struc
 	if (!sk)
 		return false;
 	tp = bpf_skc_to_tcp_sock(sk);
-	return tp && tp->write_seq == lane->native_seq;
+	return tp && RELOCATED(tp->write_seq) == lane->native_seq;
 }
 
 static __always_inline bool may_go_fast(struct sk_msg_md *msg, const struct hk_lane *lane,
@@ -81,7 +83,7 @@ static __always_inline bool has_ulp(struct bpf_sock *sk)
 {
 	struct tcp_sock *tp = bpf_skc_to_tcp_sock(sk);
 
-	return !tp || tp->inet_conn.icsk_ulp_ops;
+	return !tp || RELOCATED(tp->inet_conn.icsk_ulp_ops);
 }
 
 SEC("sk_msg")

@@ -6,6 +6,8 @@
  * TCP_BPF_SOCK_OPS_CB_FLAGS for bpf_setsockopt() came with Linux 6.12; before
  * that the call fails, the listener is counted and stays as it is.
  */
+/* No relocations: only UAPI and packet formats; the kernel's own by RELOCATED(), see maps.h */
+#define BPF_NO_PRESERVE_ACCESS_INDEX
 #include "maps.h"
 #include "tcp_sock.h"
 
@@ -21,10 +23,10 @@ __u64 hk_listeners_left = 0;
 
 static __always_inline bool is_ours(struct tcp_sock *tp)
 {
-	struct sock_common *skc = &tp->inet_conn.icsk_inet.sk.__sk_common;
+	struct net *net = RELOCATED(tp->inet_conn.icsk_inet.sk.__sk_common.skc_net.net);
 
-	return skc->skc_state == BPF_TCP_LISTEN &&
-	       skc->skc_net.net->net_cookie == hk_config.netns_cookie && !is_subflow(tp);
+	return RELOCATED(tp->inet_conn.icsk_inet.sk.__sk_common.skc_state) == BPF_TCP_LISTEN &&
+	       RELOCATED(net->net_cookie) == hk_config.netns_cookie && !is_subflow(tp);
 }
 
 static __always_inline long set_flags(struct tcp_sock *tp, int flags)
@@ -38,7 +40,8 @@ static __always_inline long set_flags(struct tcp_sock *tp, int flags)
  */
 static __always_inline bool serve(struct tcp_sock *tp)
 {
-	__u32 on = tp->bpf_sock_ops_cb_flags, flags = on | BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG;
+	__u32 on = RELOCATED(tp->bpf_sock_ops_cb_flags);
+	__u32 flags = on | BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG;
 	struct sock *sk = (struct sock *)tp;
 	struct hk_sk *st;
 
@@ -58,7 +61,7 @@ static __always_inline void leave(struct tcp_sock *tp)
 	struct hk_sk *st = bpf_sk_storage_get(&hk_sks, (struct sock *)tp, NULL, 0);
 
 	if (st && st->role == HK_ROLE_LISTENER)
-		set_flags(tp, tp->bpf_sock_ops_cb_flags & ~st->cb_flags);
+		set_flags(tp, RELOCATED(tp->bpf_sock_ops_cb_flags) & ~st->cb_flags);
 }
 
 SEC("iter/tcp")

@@ -6,8 +6,8 @@
  *
  * libbpf searches the BTF of the kernel for each struct that is relocated, half a
  * millisecond each. In vmlinux.h all are; files that define BPF_NO_PRESERVE_ACCESS_INDEX
- * have only what they read by BPF_CORE_READ() relocated. They must read all members of the
- * kernel's own structs that way: packet formats and UAPI don't change, those do.
+ * have only what they read by BPF_CORE_READ() or RELOCATED() relocated. They must read all
+ * members of the kernel's own structs that way: packet formats and UAPI don't change, those do.
  */
 #ifndef HK_BPF_MAPS_H
 #define HK_BPF_MAPS_H
@@ -26,6 +26,9 @@
  * offset, which the verifier refuses on a context. This pins a loaded value.
  */
 #define PIN(v) ({ __u32 v_ = (v); asm volatile("" : "+r"(v_)); v_; })
+
+/* A member of one of the kernel's own structs where the verifier knows the pointer's type */
+#define RELOCATED(member) __builtin_preserve_access_index(({ member; }))
 
 /* Filled by dataplane/ before load, so the verifier sees constants */
 const volatile struct hk_bpf_config hk_config __weak = {};
