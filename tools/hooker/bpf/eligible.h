@@ -2,13 +2,15 @@
 /*
  * Which sockets may leave TCP: of this host's network namespace or not, what the rules
  * (policy.h) and the daemon's options say, what their owner has asked for that only TCP
- * can do, and whether offers get to the host at all.
+ * can do, and whether offers get to the host at all. Nor may those of transparent proxies, whose
+ * address is another host's: there is no way to it on lo, nor for datagrams to it.
  */
 #ifndef HK_BPF_ELIGIBLE_H
 #define HK_BPF_ELIGIBLE_H
 
 #include "maps.h"
 #include "budget.h"
+#include "locals.h"
 #include "policy.h"
 #include "sockops.h"
 #include "tcp_sock.h"
@@ -127,7 +129,7 @@ static __always_inline bool answers_to(struct bpf_sock_ops *ctx, const struct hk
 	struct tcp_request_sock *req = request_of(ctx);
 	struct tcp_sock *listener;
 
-	if (chooses_its_way(req))
+	if (chooses_its_way(req) || !hk_is_local(key->laddr))
 		return false;
 	listener = (void *)BPF_CORE_READ(req, req.req.__req_common.skc_listener);
 	if (listener && counts_hops(listener))

@@ -25,6 +25,7 @@
 #include <bpf/bpf_helpers.h>
 #include "budget.h"
 #include "hooker_abi.h"
+#include "locals.h"
 #include "mechanism.h"
 #include "packet.h"
 
@@ -57,15 +58,6 @@ struct {
 	__type(key, __u64);
 	__type(value, __u32);
 } hk_remotes SEC(".maps");
-
-/* Addresses of this host: what is to be forwarded is not ours, whatever its port */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 4096);
-	__type(key, struct hk_local_key);
-	__type(value, __u32);
-} hk_locals SEC(".maps");
 
 enum budget {
 	BUDGET_PROBE,
@@ -281,6 +273,7 @@ static __always_inline enum hk_xdp_stat fault_of(const struct dgram *d)
 	return 0;
 }
 
+/* What is to be forwarded is not ours, whatever its port */
 static __always_inline bool is_for_this_host(const struct dgram *d)
 {
 	struct hk_local_key key = {};
@@ -297,7 +290,7 @@ static __always_inline bool is_for_this_host(const struct dgram *d)
 			return false;
 		__builtin_memcpy(key.addr, &ip6->daddr, sizeof(key.addr));
 	}
-	return bpf_map_lookup_elem(&hk_locals, &key);
+	return hk_is_local(key.addr);
 }
 
 static __always_inline bool get_source(const struct dgram *d, struct hk_local_key *src)

@@ -71,7 +71,8 @@ static __always_inline int on_connect(struct bpf_sock_ops *ctx)
 	if (!socket_is_plain(ctx))
 		return 1;
 	hk_key_of(ctx, &key);
-	if (is_link_local(&key) || is_deaf(&key) || !offers_to(ctx, &key, &action))
+	if (is_link_local(&key) || !hk_is_local(key.laddr) || is_deaf(&key) ||
+	    !offers_to(ctx, &key, &action))
 		return 1;
 	if (!relay_takes_new()) {
 		hk_count(HK_STAT_OFFERS_STALE);

@@ -94,7 +94,7 @@ static int load_xdp(struct hk_dataplane *dp, const struct hk_dataplane_config *c
 
 	dp->fds.assocs = -1;
 	dp->fds.remotes = -1;
-	dp->fds.locals = -1;
+	dp->fds.locals = bpf_map__fd(dp->conn->maps.hk_locals);
 	dp->fds.xdp_stats = -1;
 	if (!config->xdp)
 		return 0;
@@ -102,7 +102,8 @@ static int load_xdp(struct hk_dataplane *dp, const struct hk_dataplane_config *c
 	if (!dp->xdp)
 		return -errno;
 	CONFIGURE(dp->xdp, &config->bpf);
-	err = hk_adopt_maps(dp->xdp->obj, config);
+	err = config->adopt ? hk_adopt_maps(dp->xdp->obj, config) :
+			      bpf_map__reuse_fd(dp->xdp->maps.hk_locals, dp->fds.locals);
 	return err ?: ingress_bpf__load(dp->xdp);
 }
 
@@ -149,7 +150,6 @@ static int map_all(struct hk_dataplane *dp, const struct hk_dataplane_config *co
 	if (dp->xdp) {
 		dp->fds.assocs = bpf_map__fd(dp->xdp->maps.hk_assocs);
 		dp->fds.remotes = bpf_map__fd(dp->xdp->maps.hk_remotes);
-		dp->fds.locals = bpf_map__fd(dp->xdp->maps.hk_locals);
 		dp->fds.xdp_stats = bpf_map__fd(dp->xdp->maps.hk_xdp_stats);
 	}
 	dp->max_flows = config->max_flows;

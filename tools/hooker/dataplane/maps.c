@@ -217,14 +217,14 @@ static bool is_listed(const struct hk_local_key *key, const struct hk_local_key 
 }
 
 /**
- * hk_dataplane_set_locals - which addresses are this host's
+ * hk_dataplane_set_locals - which addresses are this host's: until then nothing is hooked
  * @dp:	  data plane
  * @keys: all of them
  * @nr:	  how many
  *
  * Others that were set before go; what stays is never missing in between.
  *
- * Return: 0 (also without XDP), -E2BIG, -ENOMEM.
+ * Return: 0, -E2BIG, -ENOMEM.
  */
 int hk_dataplane_set_locals(struct hk_dataplane *dp, const struct hk_local_key *keys,
 			    unsigned int nr)
@@ -234,8 +234,6 @@ int hk_dataplane_set_locals(struct hk_dataplane *dp, const struct hk_local_key *
 	unsigned int i;
 	int err = 0;
 
-	if (dp->fds.locals < 0)
-		return 0;
 	for (i = 0; i < nr && !err; i++)
 		err = update(dp->fds.locals, &keys[i], &one);
 	while (!bpf_map_get_next_key(dp->fds.locals, prev, &next)) {

@@ -51,10 +51,10 @@
 #define SO_ZEROCOPY	60
 #endif
 
-/* Of this host, of the other one, and one where nobody is but the test */
+/* Of this host, of the other one, one where nobody is but the test, and somebody else's */
 static const char * const here4 = "192.0.2.1", * const there4 = "192.0.2.2",
 			  * const nobody4 = "192.0.2.9", * const here6 = "2001:db8::1",
-			  * const nobody6 = "2001:db8::9";
+			  * const nobody6 = "2001:db8::9", * const foreign4 = "198.51.100.7";
 
 /* Records by type, and the last one that told of a handshake's end */
 struct events {
@@ -178,6 +178,16 @@ static __u64 netns_cookie(void)
 	return cookie;
 }
 
+static void parse_addr(__be32 bytes[4], const char *addr)
+{
+	__be32 v4;
+
+	if (inet_pton(AF_INET, addr, &v4) == 1)
+		hk_addr_map(bytes, v4);
+	else
+		inet_pton(AF_INET6, addr, bytes);
+}
+
 /* The programs, as if a daemon ran that never has time */
 static int start(struct hk_dataplane **dp, int cgroup_fd)
 {
@@ -198,11 +208,15 @@ static int start(struct hk_dataplane **dp, int cgroup_fd)
 		.max_flows = 16,
 		.fast_lane = HK_FAST_LANE_ALWAYS,
 	};
+	struct hk_local_key locals[2];
 	int err = hk_dataplane_create(dp, &config);
 
-	if (!err)
-		hk_dataplane_live(*dp)->protos = HK_PROTO_UDP;
-	return err;
+	if (err)
+		return err;
+	hk_dataplane_live(*dp)->protos = HK_PROTO_UDP;
+	parse_addr(locals[0].addr, here4);
+	parse_addr(locals[1].addr, here6);
+	return hk_dataplane_set_locals(*dp, locals, 2);
 }
 
 static __u64 stat_of(struct hk_dataplane *dp, enum hk_stat stat)
@@ -224,16 +238,6 @@ static void on_event(void *priv, const void *record, size_t len)
 }
 
 /* ---- sockets ---- */
-
-static void parse_addr(__be32 bytes[4], const char *addr)
-{
-	__be32 v4;
-
-	if (inet_pton(AF_INET, addr, &v4) == 1)
-		hk_addr_map(bytes, v4);
-	else
-		inet_pton(AF_INET6, addr, bytes);
-}
 
 static socklen_t make_addr(struct sockaddr_storage *ss, const char *addr, __u16 port)
 {
@@ -664,6 +668,34 @@ TEST_F(offer, link_local_client_is_not_answered)
 	ASSERT_TRUE(next_segment(self->wire, TH_SYN | TH_ACK, now_ns() + SEC_NS, &seg));
 	EXPECT_EQ(NULL, seg.option);
 	close(listener);
+}
+
+/*
+ * Of a transparent proxy, which speaks in the name of another host: an injected segment would
+ * find no way to its sockets
+ */
+TEST_F(offer, foreign_address_is_plain)
+{
+	int fd = open_tcp(foreign4), listener = open_tcp(foreign4), on = 1;
+	struct sockaddr_storage ss;
+	socklen_t len = make_addr(&ss, foreign4, PORT_OPEN);
+	struct hk_parsed seg;
+
+	ASSERT_EQ(0, start(&self->dp, self->cgroup_fd));
+	ASSERT_EQ(0, netns_run("ip route add local %s dev lo", foreign4));
+	ASSERT_EQ(0, bind(listener, (struct sockaddr *)&ss, len));
+	ASSERT_EQ(0, listen(listener, 1));
+	ASSERT_EQ(0, send_syn(self->wire, nobody4, foreign4, CLIENT_PORT, PORT_OPEN));
+	ASSERT_TRUE(next_segment(self->wire, TH_SYN | TH_ACK, now_ns() + SEC_NS, &seg));
+	EXPECT_EQ(NULL, seg.option);
+	ASSERT_EQ(0, setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof(on)));
+	len = make_addr(&ss, foreign4, 0);
+	ASSERT_EQ(0, bind(fd, (struct sockaddr *)&ss, len));
+	ASSERT_EQ(-EINPROGRESS, start_connect(fd, nobody4, PORT_OPEN));
+	ASSERT_TRUE(next_segment(self->wire, TH_SYN, now_ns() + SEC_NS, &seg));
+	EXPECT_EQ(NULL, seg.option);
+	close(listener);
+	close(fd);
 }
 
 /* The client of the first offer may have left TCP already: it must not be forgotten */
