@@ -264,6 +264,8 @@ void hk_flow_end(struct hk_flow *f, enum hk_flow_end how, enum htp_code code)
 	hk_timer_cancel(&r->timers, &f->watch);
 	if (f->state == HK_FLOW_OPEN)
 		r->stats[how == HK_END_DONE ? HK_REL_FLOWS_DONE : HK_REL_FLOWS_RESET]++;
+	if (how == HK_END_DONE)
+		r->nr_unheard = 0;
 	f->lane->limit = 0;
 	if (f->peer)
 		LIST_REMOVE(f, by_peer);

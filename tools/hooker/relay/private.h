@@ -110,6 +110,7 @@ enum hk_relay_stat {
  * @max_fds:	 that limit
  * @short_until_ns: something ran short just now
  * @unheard_until_ns: connections can't be taken over on this host
+ * @nr_unheard:	 connections in a row whose application was not heard
  * @nr_fds:	 descriptors besides those of flows
  * @flows:	 HK_MAX_FLOWS slots
  * @free_slots:	 stack of unused ones
@@ -168,7 +169,7 @@ struct hk_relay {
 	bool				handover_due, handed_over, taken;
 	__u64				handover_until_ns;
 	__u64				limit_ns, short_until_ns, unheard_until_ns, max_fds;
-	int				nr_fds;
+	int				nr_unheard, nr_fds;
 	struct hk_flow			*flows;
 	__u32				*free_slots;
 	__u32				nr_free, nr_flows, most_flows, nr_peers, nr_unproven;

@@ -8,7 +8,9 @@
  * ACK that completes a connect(), or the one for the first bytes that the application is given.
  * Kernels send these, however long the application itself takes.
  *
- * As the cause concerns all connections, new ones stay plain TCP for some time.
+ * If it is so for some in a row, the cause concerns all connections, and new ones stay plain TCP for
+ * some time. For one alone it may be the application's doing, SO_BINDTODEVICE on a connected socket
+ * for example, and that shall be no way to keep others from being carried.
  */
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -22,6 +24,7 @@
 /* Delayed ACKs take 200 ms, one that is sent again because lo was short of memory not much more */
 #define HEARD_NS	(1 * NSEC_PER_SEC)
 #define UNHEARD_NS	(600 * NSEC_PER_SEC)
+#define UNHEARD_MAX	3			/* in a row */
 
 static bool is_heard(const struct hk_flow *f)
 {
@@ -31,19 +34,29 @@ static bool is_heard(const struct hk_flow *f)
 	return getsockopt(f->redir_fd, IPPROTO_TCP, TCP_INFO, &info, &len) || info.tcpi_segs_in;
 }
 
+static void take_no_more(struct hk_relay *r)
+{
+	hk_err("what applications send doesn't come by lo: netfilter gives it another mark than %#x, or an ip rule before %u takes it elsewhere; new connections are plain TCP for ten minutes",
+	       r->route.mark, r->route.priority);
+	r->unheard_until_ns = r->now_ns + UNHEARD_NS;
+	r->nr_unheard = 0;
+	hk_room_check(r);
+}
+
 static void check(struct hk_timer *timer, __u64 now_ns)
 {
 	struct hk_flow *f = (void *)((char *)timer - offsetof(struct hk_flow, watch));
 	struct hk_relay *r = f->relay;
 
-	if (f->state != HK_FLOW_OPEN || is_heard(f))
+	if (f->state != HK_FLOW_OPEN)
 		return;
+	if (is_heard(f)) {
+		r->nr_unheard = 0;
+		return;
+	}
 	r->stats[HK_REL_FLOWS_UNHEARD]++;
-	if (now_ns >= r->unheard_until_ns)
-		hk_err("what applications send doesn't come by lo: netfilter gives it another mark than %#x, or an ip rule before %u takes it elsewhere; new connections are plain TCP for ten minutes",
-		       r->route.mark, r->route.priority);
-	r->unheard_until_ns = now_ns + UNHEARD_NS;
-	hk_room_check(r);
+	if (++r->nr_unheard >= UNHEARD_MAX && now_ns >= r->unheard_until_ns)
+		take_no_more(r);
 	hk_flow_end(f, HK_END_RESET, HTP_CODE_REFUSED);
 }
 
