@@ -21,8 +21,11 @@
 #include "log.h"
 #include "private.h"
 
-/* Delayed ACKs take 200 ms, one that is sent again because lo was short of memory not much more */
+/* Delayed ACKs take 200 ms */
 #define HEARD_NS	(1 * NSEC_PER_SEC)
+
+/* lo drops packets when a CPU's backlog is full. Probes, one a second, bring about further ACKs */
+#define PROBED_NS	(3500 * NSEC_PER_MSEC)
 #define UNHEARD_NS	(600 * NSEC_PER_SEC)
 #define UNHEARD_MAX	3			/* in a row */
 
@@ -31,7 +34,10 @@ static bool is_heard(const struct hk_flow *f)
 	struct tcp_info info = {};
 	socklen_t len = sizeof(info);
 
-	return getsockopt(f->redir_fd, IPPROTO_TCP, TCP_INFO, &info, &len) || info.tcpi_segs_in;
+	if (!getsockopt(f->redir_fd, IPPROTO_TCP, TCP_INFO, &info, &len) && !info.tcpi_segs_in)
+		return false;
+	f->relay->nr_unheard = 0;
+	return true;
 }
 
 static void take_no_more(struct hk_relay *r)
@@ -43,21 +49,47 @@ static void take_no_more(struct hk_relay *r)
 	hk_room_check(r);
 }
 
-static void check(struct hk_timer *timer, __u64 now_ns)
+/* Without an answer these options end nothing before we do */
+static void probe(const struct hk_flow *f, int on)
 {
-	struct hk_flow *f = (void *)((char *)timer - offsetof(struct hk_flow, watch));
+	const int one = 1;
+
+	setsockopt(f->redir_fd, IPPROTO_TCP, TCP_KEEPIDLE, &one, sizeof(one));
+	setsockopt(f->redir_fd, IPPROTO_TCP, TCP_KEEPINTVL, &one, sizeof(one));
+	setsockopt(f->redir_fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+}
+
+static struct hk_flow *flow_of(struct hk_timer *timer)
+{
+	return (void *)((char *)timer - offsetof(struct hk_flow, watch));
+}
+
+static void give_up(struct hk_timer *timer, __u64 now_ns)
+{
+	struct hk_flow *f = flow_of(timer);
 	struct hk_relay *r = f->relay;
 
 	if (f->state != HK_FLOW_OPEN)
 		return;
 	if (is_heard(f)) {
-		r->nr_unheard = 0;
+		probe(f, 0);
 		return;
 	}
 	r->stats[HK_REL_FLOWS_UNHEARD]++;
 	if (++r->nr_unheard >= UNHEARD_MAX && now_ns >= r->unheard_until_ns)
 		take_no_more(r);
 	hk_flow_end(f, HK_END_RESET, HTP_CODE_REFUSED);
+}
+
+static void check(struct hk_timer *timer, __u64 now_ns)
+{
+	struct hk_flow *f = flow_of(timer);
+
+	if (f->state != HK_FLOW_OPEN || is_heard(f))
+		return;
+	probe(f, 1);
+	timer->fire = give_up;
+	hk_timer_arm(&f->relay->timers, timer, now_ns + PROBED_NS);
 }
 
 /**
