@@ -264,6 +264,7 @@ static int start_loop(struct hk_relay *r)
 		err = alloc_tables(r);
 	if (!err)
 		err = open_signals(r);
+	hk_conntrack_open(&r->conntrack);
 	if (err)
 		hk_err("starting the event loop: %s", strerror(-err));
 	return err;

@@ -146,6 +146,23 @@ static int open_socket(struct hk_conntrack *ct)
 	return -EIO;
 }
 
+static bool is_loaded(void)
+{
+	return !access(CONNTRACK_IS_LOADED, F_OK);
+}
+
+/**
+ * hk_conntrack_open - get ready to ask
+ * @ct: zeroed
+ *
+ * Where conntrack is loaded later, or there is an error now, the first question does it.
+ */
+void hk_conntrack_open(struct hk_conntrack *ct)
+{
+	if (is_loaded())
+		open_socket(ct);
+}
+
 /* NLM_F_ACK ends the answer, in error and in success */
 static int ask(struct hk_conntrack *ct, const struct hk_flow_key *key, struct entry *entry)
 {
@@ -197,7 +214,7 @@ int hk_conntrack_wire(struct hk_conntrack *ct, const struct hk_flow_key *key,
 	int err = 0;
 
 	*wire = *key;
-	if (ct->mute || access(CONNTRACK_IS_LOADED, F_OK))
+	if (ct->mute || !is_loaded())
 		return 0;
 	if (!ct->nl)
 		err = open_socket(ct);

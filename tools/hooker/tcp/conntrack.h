@@ -12,11 +12,11 @@ struct mnl_socket;
 
 /**
  * struct hk_conntrack - connection tracking, to be asked
- * @nl:	  netlink socket; owned, NULL until there is something to ask
+ * @nl:	  netlink socket; owned, NULL as long as nothing is tracked
  * @seq:  of the last question
  * @mute: this kernel does not answer
  *
- * All zero before the first question.
+ * All zero before it is opened.
  */
 struct hk_conntrack {
 	struct mnl_socket	*nl;
@@ -24,6 +24,7 @@ struct hk_conntrack {
 	bool			mute;
 };
 
+void	hk_conntrack_open(struct hk_conntrack *ct);
 int	hk_conntrack_wire(struct hk_conntrack *ct, const struct hk_flow_key *key,
 			  struct hk_flow_key *wire);
 void	hk_conntrack_close(struct hk_conntrack *ct);
