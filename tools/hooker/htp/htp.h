@@ -261,6 +261,7 @@ int	htp_stream_finish(struct htp_stream *s);
 int	htp_stream_peek(struct htp_stream *s, struct iovec *iov, int nr_iov);
 int	htp_stream_consume(struct htp_stream *s, size_t len);
 size_t	htp_stream_unsent(const struct htp_stream *s);
+size_t	htp_stream_unacked(const struct htp_stream *s);
 __u64	htp_stream_window(const struct htp_stream *s);
 
 /* The same with a copy, for callers that have the bytes already */

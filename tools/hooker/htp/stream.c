@@ -500,6 +500,17 @@ size_t htp_stream_unsent(const struct htp_stream *s)
 }
 
 /**
+ * htp_stream_unacked() - bytes committed that the peer hasn't acknowledged
+ * @s: stream
+ *
+ * Return: their number, or less if some of the later ones have been.
+ */
+size_t htp_stream_unacked(const struct htp_stream *s)
+{
+	return s->dead ? 0 : s->tx.end - s->tx.acked;
+}
+
+/**
  * htp_stream_owner() - the pointer given to htp_stream_open(), _accept() or _set_owner()
  * @s: stream
  *

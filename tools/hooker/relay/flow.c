@@ -321,8 +321,10 @@ static int pending_error(int fd)
  */
 static void input_ended(struct hk_flow *f, int err)
 {
+	if (f->aborting)
+		return;
 	if (err || pending_error(f->redir_fd)) {
-		hk_flow_end(f, HK_END_RESET, HTP_CODE_APP_RESET);
+		hk_flow_abort(f);
 		return;
 	}
 	f->in_done = true;
@@ -379,6 +381,18 @@ static bool read_once(struct hk_flow *f, size_t *total)
 	return true;
 }
 
+/**
+ * hk_flow_drain - read what the redirection socket still has
+ * @f: flow, OPEN and aborting, without the application's FIN
+ */
+void hk_flow_drain(struct hk_flow *f)
+{
+	size_t total = 0;
+
+	while (read_once(f, &total))
+		;
+}
+
 static void pump_in(struct hk_flow *f)
 {
 	size_t total = 0;
@@ -400,7 +414,7 @@ static void output_ended(struct hk_flow *f, int err)
 	f->out_done = true;
 	f->shut_first = !f->in_done;
 	if (shutdown(f->redir_fd, SHUT_WR))
-		hk_flow_end(f, HK_END_RESET, HTP_CODE_APP_RESET);
+		hk_flow_abort(f);
 	else
 		hk_flow_watch(f);
 }
@@ -424,7 +438,7 @@ static bool write_once(struct hk_flow *f, size_t *total)
 		return false;
 	}
 	if (len < 0) {
-		hk_flow_end(f, HK_END_RESET, HTP_CODE_APP_RESET);
+		hk_flow_abort(f);
 		return false;
 	}
 	if (!f->out_bytes && f->state == HK_FLOW_OPEN)
@@ -475,6 +489,8 @@ static void pump(struct hk_flow *f)
 {
 	struct hk_peer *peer = f->peer;
 
+	if (f->aborting)
+		return;
 	/*
 	 * A passive flow writes while it is TAKING already: a listener with
 	 * TCP_DEFER_ACCEPT completes the handshake only when data comes.
@@ -527,7 +543,7 @@ void hk_flow_on_poll(struct hk_flow *f, __u32 events)
 	 * connection that it had shut down. No read or write will find out.
 	 */
 	if (f->state == HK_FLOW_OPEN && f->in_done && (events & EPOLLERR)) {
-		hk_flow_end(f, HK_END_RESET, HTP_CODE_APP_RESET);
+		hk_flow_abort(f);
 		return;
 	}
 	hk_flow_wake(f);

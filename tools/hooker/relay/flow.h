@@ -60,7 +60,8 @@ enum hk_flow_end {
  * @timer:	 HELD by a peer that is UP: ask again, give up; TAKING: inject again, give up;
  *		 left native: forget the verdict; OPEN: memory, or an answer, is waited for
  * @watch:	 OPEN: has the application been heard?
- * @attempts:	 injections so far; OPEN: how often it was looked whether all is acknowledged
+ * @attempts:	 injections so far; OPEN: how often it was looked whether all is acknowledged, or
+ *		 has left
  * @synack:	 active: the held packet
  * @synack_len:	 its bytes
  * @rcv_wscale:	 active: window scale that the application offered, if it did
@@ -81,6 +82,7 @@ enum hk_flow_end {
  * @finished:	 the stream has nothing more to do in either direction
  * @native:	 ended, but the NATIVE verdict is still needed
  * @queued:	 is in the relay's ready list
+ * @aborting:	 OPEN, but reset by the application: ends when what came before has left
  * @by_key:	 the relay's hash table
  * @by_peer:	 its peer's flows
  * @ready:	 flows to pump
@@ -108,7 +110,7 @@ struct hk_flow {
 	struct hk_lane_reader	reader;
 	__u64			out_bytes;
 	bool			readable, writable, in_done, out_done, shut_first, finished;
-	bool			accepted, native, queued;
+	bool			accepted, native, queued, aborting;
 	LIST_ENTRY(hk_flow)	by_key, by_peer;
 	TAILQ_ENTRY(hk_flow)	ready;
 	LIST_ENTRY(hk_flow)	ended;
@@ -122,17 +124,24 @@ struct hk_flow *hk_flow_restore(struct hk_relay *r, __u32 slot, const struct hk_
 				bool active);
 void	hk_flow_opened(struct hk_flow *f);
 void	hk_flow_end(struct hk_flow *f, enum hk_flow_end how, enum htp_code code);
-void	hk_flow_watch(struct hk_flow *f);
-bool	hk_flow_is_orphan(const struct hk_flow *f);
 void	hk_flow_wake(struct hk_flow *f);
 void	hk_flow_on_poll(struct hk_flow *f, __u32 events);
 void	hk_flow_on_stream(struct hk_flow *f, unsigned int events);
+void	hk_flow_drain(struct hk_flow *f);
 void	hk_flows_pump(struct hk_relay *r);
 void	hk_flows_reap(struct hk_relay *r);
 void	hk_flows_find_free(struct hk_relay *r);
 
 /* unheard.c: connections whose application's segments don't get here */
 void	hk_unheard_watch(struct hk_flow *f);
+
+/* abort.c: applications that reset their connection */
+void	hk_flow_abort(struct hk_flow *f);
+void	hk_flows_end_aborted(struct hk_relay *r);
+
+/* gone.c: applications' sockets that vanish without a word */
+void	hk_flow_watch(struct hk_flow *f);
+bool	hk_flow_is_orphan(const struct hk_flow *f);
 
 /* takeover.c: handshakes, from the BPF programs' events and the peer's OPENs */
 void	hk_takeover_event(void *priv, const void *record, size_t len);

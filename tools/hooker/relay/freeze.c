@@ -26,6 +26,7 @@ void hk_freeze_prepare(struct hk_relay *r)
 	LIST_FOREACH(peer, &r->peers, all)
 		if (peer->state == HK_PEER_UP && htp_assoc_is_closed(peer->assoc))
 			hk_peer_fail(peer, HTP_CODE_NONE);
+	hk_flows_end_aborted(r);
 	hk_flows_reap(r);
 	hk_peers_reap(r);
 }

@@ -444,7 +444,7 @@ static void on_aborted(struct hk_relay *r, const struct hk_aborted_event *ev)
 	struct hk_flow *f = hk_flow_find(r, &ev->key);
 
 	if (f && f->state == HK_FLOW_OPEN)
-		hk_flow_end(f, HK_END_RESET, HTP_CODE_APP_RESET);
+		hk_flow_abort(f);
 }
 
 /* Said once */

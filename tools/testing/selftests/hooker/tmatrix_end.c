@@ -15,6 +15,7 @@
 
 #define WAIT_MS		3000
 #define NR_REUSE	3
+#define NR_BEHIND	20
 
 #define ALL_EVENTS	(POLLIN | POLLOUT | POLLRDHUP)
 
@@ -293,6 +294,38 @@ static void server_unread(struct tmx *t)
 	tm_sync(t);
 }
 
+/* A reset right behind bytes: they come first, as long as nothing is lost on the way */
+static void client_behind(struct tmx *t)
+{
+	int i, fd;
+
+	tm_find(t);
+	for (i = 0; i < NR_BEHIND; i++) {
+		fd = tm_socket(t);
+		connect(fd, (struct sockaddr *)&t->addr, t->addrlen);
+		tm_sync(t);
+		tm_send(t, fd, 1000);
+		tm_close_rst(t, fd);
+		tm_sync(t);
+	}
+}
+
+static void server_behind(struct tmx *t)
+{
+	int lfd = tm_listen(t, 5), i, fd;
+	char buf[1500];
+
+	for (i = 0; i < NR_BEHIND; i++) {
+		fd = tm_accept(t, lfd);
+		tm_sync(t);
+		tm_sync(t);
+		tm_poll(fd, 0, WAIT_MS);
+		tm_ret(t, "recv", recv(fd, buf, sizeof(buf), 0));
+		tm_ret(t, "recv", recv(fd, buf, sizeof(buf), 0));
+		close(fd);
+	}
+}
+
 /* The client had closed, and knows nothing of what comes */
 static void client_closed(struct tmx *t)
 {
@@ -548,6 +581,8 @@ const struct tm_mode tm_modes_end[] = {
 	  0 },
 	{ "reset_unread", "close() with bytes unread", client_unread, server_unread, 1,
 	  TM_NOLANE },
+	{ "reset_behind", "reset right behind bytes", client_behind, server_behind, NR_BEHIND,
+	  TM_CLOCK | TM_NOLANE },
 	{ "reset_closed", "data for a socket that was closed", client_closed, server_closed, 1,
 	  0 },
 	{ "reset_orphan", "data for a socket of which nothing is left", client_orphan,
