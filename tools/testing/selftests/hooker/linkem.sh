@@ -51,7 +51,7 @@ test_rate()
 
 	link_set both rate "$1"mbit delay 1ms queue 256k
 	link_reset
-	tapp c --down "$bytes_down" "$ADDR4_s" $PORT
+	tapp_first c --down "$bytes_down" "$ADDR4_s" $PORT
 	bytes=$(link_get ba 6 bytes)
 	us=$(tapp_get total_us)
 	tap_range "rate $1 Mbit/s" "$(awk "BEGIN { print $1 * .95 }")" \
