@@ -85,6 +85,7 @@ enum hk_relay_stat {
  * @lacks_udplite: UDP-Lite is wanted, and has no sockets here or isn't to have them
  * @lo:		 for segments to this host's applications, marked
  * @wire:	 for segments in their name, unmarked
+ * @conntrack:	 tells what this host translates
  * @route:	 rule and route for the mark
  * @routed:	 they are in place
  * @control:	 control socket

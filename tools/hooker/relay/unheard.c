@@ -8,9 +8,9 @@
  * ACK that completes a connect(), or the one for the first bytes that the application is given.
  * Kernels send these, however long the application itself takes.
  *
- * If it is so for some in a row, the cause concerns all connections, and new ones stay plain TCP for
- * some time. For one alone it may be the application's doing, SO_BINDTODEVICE on a connected socket
- * for example, and that shall be no way to keep others from being carried.
+ * If it is so for some in a row, the cause concerns all connections, and new ones stay plain TCP
+ * for some time. For one alone it may be the application's doing, SO_BINDTODEVICE on a connected
+ * socket for example, and that shall be no way to keep others from being carried.
  */
 #include <linux/tcp.h>
 #include <netinet/in.h>
