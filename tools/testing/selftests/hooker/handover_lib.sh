@@ -45,8 +45,7 @@ one_is_carried_by()
 
 	link_reset
 	tapp c -t 30 --up 100k --down 100k "$(addr s "$2")" "$3" || return
-	link_stats
-	[ "$(link_get both "$1" payload_bytes)" -ge 200000 ] || return
+	link_carries "$1" 200000 || { link_stats; return 1; }
 	for proto in 6 17 136 253; do
 		[ "$proto" -eq "$1" ] || [ "$(link_get both $proto payload_bytes)" -le 20000 ] || return
 	done

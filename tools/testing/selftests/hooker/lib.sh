@@ -546,6 +546,11 @@ link_set() { "$LIB_LINKEM" ctl "$LIB_TMP/linkem.sock" set "$@"; }
 # link_get ab|ba|both PROTO|all|other|link COUNTER
 link_get() { "$LIB_LINKEM" ctl "$LIB_TMP/linkem.sock" get "$@"; }
 link_stats() { "$LIB_LINKEM" ctl "$LIB_TMP/linkem.sock" stats "$@"; }
+# link_carries NUMBER BYTES: so much payload of that protocol, soon: a client that is done has its
+# bytes on their way
+link_carries() { wait_for 20 link_has_carried "$@"; }
+link_has_carried() { [ "$(link_get both "$1" payload_bytes)" -ge "$2" ]; }
+
 link_reset() { "$LIB_LINKEM" ctl "$LIB_TMP/linkem.sock" reset; }
 
 # link_restart SEED [SETTING...]: a fresh emulator on the same link
@@ -681,8 +686,8 @@ server_agrees()
 				paste -sd' '
 		done | sort) <(
 		served "$PORT" 0 |
-			sed -nE 's/.* result=ok recv_bytes=([0-9]+) sent_bytes=([0-9]+) .*/\1 \2/p' |
-			sort))" ]
+		sed -nE 's/.* result=ok recv_bytes=([0-9]+) sent_bytes=([0-9]+) .*/\1 \2/p' |
+		sort))" ]
 }
 
 # clients_ended NAME: both
@@ -739,10 +744,8 @@ exchange()
 	tapp_first c -t 30 "${@:2}" --up 100k --down 100k "$(addr s "$1")" $PORT
 }
 
-tcp_carried() { [ "$(link_get both 6 payload_bytes)" -ge "$1" ]; }
-
 # Of an exchange, with arguments as that: all went over TCP, or nothing
-plain_tcp_carries() { exchange "$@" && wait_for 10 tcp_carried $((200 << 10)); }
+plain_tcp_carries() { exchange "$@" && link_carries 6 $((200 << 10)); }
 is_hooked() { exchange "$@" && [ "$(link_get both 6 with_payload)" -eq 0 ]; }
 
 # tapp_get KEY: from the last run of tapp

@@ -126,7 +126,8 @@ check_held()
 	on_bg c swarm sh -c "exec '$SWARM' hold $ADDR4_s $PORT $NR_PORTS $CONNS $OPEN_RATE <&9"
 	wait_for $((CONNS / OPEN_RATE + 60)) is_held "$(bg_out swarm)"
 	tap_check "$CONNS at once: hooked on both hosts" both_have_nearly "$CONNS"
-	note "opened in $(result opened_ms) ms, $(stat_of c flows) hooked, daemons late for $(nr_late)"
+	note "opened in $(result opened_ms) ms, $(stat_of c flows) hooked," \
+		"daemons late for $(nr_late)"
 	for host in c s; do
 		held=$((($(pss $host) - PSS[$host]) / $(stat_of $host flows)))
 		tap_range "  host $host: memory of the daemon for each" 1 $held $FLOW_MAX bytes
