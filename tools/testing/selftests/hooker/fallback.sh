@@ -215,7 +215,7 @@ tcp_carries()
 {
 	link_reset
 	tapp c -t 2 --up 100k --down 100k "$(addr s "$1")" $PORT &&
-		wait_for 10 tcp_carried $((200 << 10))
+		link_carries 6 $((200 << 10))
 }
 
 # The path was proven before, so the first ones may be taken over in good faith. They wait for
