@@ -189,6 +189,9 @@ static void steer(struct hk_flow *f)
 /**
  * hk_flow_opened - the application is steered to us: bytes may flow
  * @f: flow with a stream, TAKING
+ *
+ * Bytes that have waited for room in the accept queue for some time are sent again after
+ * as long a time; the application can't be heard before.
  */
 void hk_flow_opened(struct hk_flow *f)
 {
@@ -198,7 +201,7 @@ void hk_flow_opened(struct hk_flow *f)
 	/* it was for this connection; a later one may use the same ports */
 	hk_dataplane_del_verdict(f->relay->dp, &f->key);
 	steer(f);
-	if (f->active || f->out_bytes)
+	if (f->active || (f->out_bytes && f->relay->now_ns < f->seen_ns + NSEC_PER_SEC))
 		hk_unheard_watch(f);
 	f->readable = true;
 	f->writable = true;

@@ -68,7 +68,7 @@ enum hk_flow_end {
  * @server_token: active: names the connection to the peer
  * @offer:	 passive: what the SYN-ACK said
  * @action:	 what the rules say
- * @seen_ns:	 active: when the SYN-ACK came; its clock is extrapolated from here
+ * @seen_ns:	 active: when the SYN-ACK came; its clock is extrapolated from here; passive: OPEN
  * @due_ns:	 HELD by a peer that is UP: when it is left to plain TCP
  * @try_ns:	 and how long each question is given
  * @reader:	 what was read from the application, by lane
