@@ -147,6 +147,12 @@ is_as_before()
 	[ "$(nr_fds "$1")" -eq "${FDS[$1]}" ] && [ "$(nr_owned "$1")" -eq "${ENTRIES[$1]}" ]
 }
 
+# memory_grown HOST: bytes of its daemon
+memory_grown() { echo $(($(pss "$1") - PSS[$1])); }
+
+# The daemon gives it back once in a second
+has_memory_back() { [ "$(memory_grown "$1")" -le "$KEPT" ]; }
+
 check_after()
 {
 	local host
@@ -160,8 +166,9 @@ check_after()
 			$((RATE * SECONDS_LONG / 20))
 		tap_range "  memory of associations" 0 "$(stat_of $host memory_bytes)" \
 			$((1024 * 1024)) bytes
+		wait_for $SETTLE has_memory_back $host
 		tap_range "  memory of the daemon has grown by" -1000000 \
-			$(($(pss $host) - PSS[$host])) $KEPT bytes
+			"$(memory_grown $host)" $KEPT bytes
 	done
 }
 
